@@ -1,0 +1,26 @@
+"""Ids: UUIDv7 for rows, and a short reference that people can read out."""
+
+import secrets
+import uuid
+
+from uuid_utils.compat import uuid7 as _uuid7
+
+#: Crockford's base 32: no I, L, O or U, so that nothing is misread or spells a word.
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+REF_LENGTH = 7
+
+
+def uuid7() -> uuid.UUID:
+    """A new id that sorts by its time of making."""
+    return _uuid7()
+
+
+def new_ref() -> str:
+    """A random reference such as ``J-7K3M9QX``. Unique by the database, not by this function."""
+    return "J-" + "".join(secrets.choice(ALPHABET) for _ in range(REF_LENGTH))
+
+
+def read_ref(text: str) -> str:
+    """The reference that somebody meant: any case, with or without ``J-``, O for 0, I or L for 1."""
+    bare = text.strip().upper().removeprefix("J-")
+    return "J-" + bare.translate(str.maketrans("OIL", "011"))

@@ -1,0 +1,152 @@
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+
+from jobs.ids import uuid7
+from jobs.models.jobs import Job
+from jobs.models.workspaces import User
+
+
+class State(models.TextChoices):
+    """The provider's side of an attempt. Requesters never see these words."""
+
+    SUBMITTING = "submitting", "Submitting"  # intent is stored; the create call has not succeeded
+    LIVE = "live", "Live"  # the provider accepted it and has not ended it
+    UNKNOWN = "unknown", "Unknown"  # the create call left and was never answered
+    SUCCEEDED = "succeeded", "Succeeded"
+    INCOMPLETE = "incomplete", "Incomplete"
+    FAILED = "failed", "Failed"
+    CANCELED = "canceled", "Canceled"
+    LOST = "lost", "Lost"  # accepted once, and not found at the provider since
+
+
+OPEN = frozenset({State.SUBMITTING, State.LIVE, State.UNKNOWN})
+ENDED = frozenset(State) - OPEN
+
+
+class Cause(models.TextChoices):
+    FIRST = "first", "First attempt"
+    AUTOMATIC = "automatic", "Automatic retry"
+    RETRY = "retry", "Retry by a person"
+    CHANGES = "changes", "Changes requested"
+
+
+class AttemptQuerySet(models.QuerySet["Attempt"]):
+    def due(self, now: datetime) -> Self:
+        """Attempts whose next check has come and that nobody holds."""
+        return self.filter(next_check_at__lte=now).filter(
+            Q(lease_until__isnull=True) | Q(lease_until__lte=now)
+        )
+
+
+class Attempt(models.Model):
+    """One try at a job. ``next_check_at`` says when it is next due; the lease, who holds it.
+
+    An open attempt is always due some time. An ended one is due only while something is left to
+    tidy up at the provider.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    job = models.ForeignKey(Job, models.PROTECT, related_name="attempts")
+    number = models.PositiveSmallIntegerField()
+    cause = models.CharField(max_length=20, choices=Cause, default=Cause.FIRST)
+    caused_by = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
+    feedback = models.TextField(blank=True)
+    state = models.CharField(max_length=20, choices=State, default=State.SUBMITTING)
+    error_code = models.CharField(max_length=60, blank=True)
+    error_text = models.TextField(blank=True)
+    cost_usd = models.DecimalField(max_digits=14, decimal_places=6, null=True, blank=True)
+
+    created_at = models.DateTimeField()
+    submitted_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    cancel_sent_at = models.DateTimeField(null=True, blank=True)
+    missing_since = models.DateTimeField(null=True, blank=True)
+    last_heard_at = models.DateTimeField(null=True, blank=True)
+
+    next_check_at = models.DateTimeField(null=True, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    lease_token = models.UUIDField(null=True, blank=True)
+    checks = models.PositiveIntegerField(default=0, help_text="Requests made for it.")
+    failures = models.PositiveIntegerField(default=0, help_text="Failed requests in a row.")
+
+    objects = AttemptQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["job", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["job", "number"], name="attempt_number_once"),
+            models.UniqueConstraint(
+                fields=["job"], condition=Q(state__in=OPEN), name="attempt_one_open"
+            ),
+            models.CheckConstraint(condition=Q(state__in=State), name="attempt_state_known"),
+            models.CheckConstraint(
+                condition=Q(state__in=OPEN, next_check_at__isnull=False, ended_at__isnull=True)
+                | Q(state__in=ENDED, ended_at__isnull=False),
+                name="attempt_open_is_due_ended_is_dated",
+            ),
+            models.CheckConstraint(
+                condition=Q(lease_until__isnull=True, lease_token__isnull=True)
+                | Q(lease_until__isnull=False, lease_token__isnull=False),
+                name="attempt_lease_until_and_token",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_check_at"],
+                condition=Q(next_check_at__isnull=False),
+                name="attempt_due",
+            ),
+            models.Index(
+                fields=["lease_token"],
+                condition=Q(lease_token__isnull=False),
+                name="attempt_leased",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job_id} attempt {self.number}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN
+
+
+class Turn(models.Model):
+    """One provider response inside an attempt.
+
+    ``request`` is what was, or is to be, sent, without the documents' content. ``payload`` is the
+    terminal answer, byte for byte; ``late_payload`` one that came after the attempt had ended.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    attempt = models.ForeignKey(Attempt, models.PROTECT, related_name="turns")
+    number = models.PositiveSmallIntegerField(default=1)
+    request = models.JSONField(default=dict)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    response_id = models.CharField(max_length=200, null=True, blank=True, unique=True)
+    request_id = models.CharField(max_length=200, blank=True)
+    provider_status = models.CharField(max_length=60, blank=True)
+    payload = models.BinaryField(null=True, blank=True)
+    late_payload = models.BinaryField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["attempt", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["attempt", "number"], name="turn_number_once"),
+            models.CheckConstraint(
+                condition=Q(response_id__isnull=True)
+                | (~Q(response_id="") & Q(sent_at__isnull=False)),
+                name="turn_answered_was_sent",
+            ),
+            models.CheckConstraint(
+                condition=Q(payload__isnull=True) | Q(ended_at__isnull=False),
+                name="turn_payload_has_ended",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.response_id or f"turn {self.id}"

@@ -1,0 +1,256 @@
+from pathlib import PurePath
+from typing import Any, Self
+
+from django.db import models
+from django.db.models import F, Q
+
+from jobs.ids import new_ref, uuid7
+from jobs.models.types import JobType, Lane, PromptVersion
+from jobs.models.workspaces import User, Workspace
+
+
+class Status(models.TextChoices):
+    """What people read. Never the provider's words."""
+
+    QUEUED = "queued", "Queued"  # accepted, nothing has started yet
+    RUNNING = "running", "Running"  # the provider has it, or may have it
+    NEEDS_REVIEW = "needs_review", "Needs review"  # a person must decide: one gate is open
+    COMPLETED = "completed", "Completed"  # settled: the result may be used
+    FAILED = "failed", "Failed"  # settled: no usable result, and the reason says why
+    CANCELED = "canceled", "Canceled"  # settled: a person, or the provider, stopped it
+    EXPIRED = "expired", "Expired"  # settled: a deadline passed
+
+
+SETTLED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELED, Status.EXPIRED})
+LIVE = frozenset(Status) - SETTLED
+
+
+class JobQuerySet(models.QuerySet["Job"]):
+    def live(self) -> Self:
+        return self.filter(status__in=LIVE)
+
+    def visible_to(self, user: User) -> Self:
+        """The jobs that `user` may see: all of a workspace for its staff, else one's own."""
+        from jobs.access import SEES_ALL
+
+        if user.is_superuser:
+            return self
+        wide = user.memberships.filter(role__in=SEES_ALL).values("workspace")
+        own = user.memberships.values("workspace")
+        return self.filter(Q(workspace__in=wide) | Q(requester=user, workspace__in=own))
+
+
+class Job(models.Model):
+    """The durable record of one piece of work. Status and reason are written by `jobs.lifecycle`.
+
+    ``reason_*`` says why the job is where it is: what a live one waits for, why a settled one ended.
+    ``event_count`` and ``event_head`` are the length and the last hash of its event chain.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    ref = models.CharField(max_length=12, unique=True, default=new_ref, editable=False)
+    workspace = models.ForeignKey(Workspace, models.PROTECT, related_name="jobs")
+    job_type = models.ForeignKey(JobType, models.PROTECT, related_name="jobs")
+    prompt_version = models.ForeignKey(PromptVersion, models.PROTECT, related_name="jobs")
+    requester = models.ForeignKey(User, models.PROTECT, related_name="jobs")
+    parent = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, related_name="follow_ups"
+    )
+    lane = models.CharField(max_length=20, choices=Lane)
+    input = models.JSONField(default=dict)
+    input_summary = models.CharField(max_length=200, blank=True)
+    idempotency_key = models.CharField(max_length=200, null=True, blank=True)
+    request_fingerprint = models.CharField(max_length=64, blank=True)
+
+    status = models.CharField(max_length=20, choices=Status, default=Status.QUEUED)
+    reason_code = models.CharField(max_length=60, blank=True)
+    reason_text = models.TextField(blank=True)
+    progress_done = models.PositiveSmallIntegerField(default=0)
+    progress_total = models.PositiveSmallIntegerField(default=3)
+    progress_message = models.CharField(max_length=200, blank=True)
+    warnings = models.JSONField(default=list)
+    open_gate = models.OneToOneField(
+        "jobs.Gate", models.PROTECT, null=True, blank=True, related_name="open_for"
+    )
+    cost_usd = models.DecimalField(max_digits=14, decimal_places=6, null=True, blank=True)
+
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_by = models.ForeignKey(
+        User, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    archived_at = models.DateTimeField(null=True, blank=True)
+    archived_by = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    settled_at = models.DateTimeField(null=True, blank=True)
+    start_by = models.DateTimeField()
+    finish_by = models.DateTimeField()
+
+    event_count = models.PositiveIntegerField(default=0)
+    event_head = models.CharField(max_length=64, blank=True)
+    sealed_count = models.PositiveIntegerField(default=0)
+
+    objects = JobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(status__in=Status), name="job_status_known"),
+            models.CheckConstraint(condition=Q(lane__in=Lane), name="job_lane_known"),
+            models.CheckConstraint(
+                condition=Q(status=Status.NEEDS_REVIEW, open_gate__isnull=False)
+                | (~Q(status=Status.NEEDS_REVIEW) & Q(open_gate__isnull=True)),
+                name="job_needs_review_iff_open_gate",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=SETTLED, settled_at__isnull=False)
+                | Q(status__in=LIVE, settled_at__isnull=True),
+                name="job_settled_iff_settled_at",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=LIVE | {Status.COMPLETED}) | ~Q(reason_code=""),
+                name="job_bad_end_has_reason",
+            ),
+            models.CheckConstraint(
+                condition=Q(cancel_requested_at__isnull=True, cancel_requested_by__isnull=True)
+                | Q(cancel_requested_at__isnull=False, cancel_requested_by__isnull=False),
+                name="job_cancel_requested_at_and_by",
+            ),
+            models.CheckConstraint(
+                condition=Q(archived_at__isnull=True, archived_by__isnull=True)
+                | Q(
+                    archived_at__isnull=False,
+                    archived_by__isnull=False,
+                    status__in=SETTLED,
+                ),
+                name="job_archived_at_and_by_and_settled",
+            ),
+            models.CheckConstraint(
+                condition=Q(progress_done__lte=F("progress_total")), name="job_progress_in_range"
+            ),
+            models.CheckConstraint(
+                condition=Q(sealed_count__lte=F("event_count")), name="job_sealed_lte_events"
+            ),
+            models.UniqueConstraint(
+                fields=["workspace", "requester", "idempotency_key"], name="job_idempotency_key"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["workspace", "status", "-id"], name="job_by_status"),
+            models.Index(fields=["requester", "-id"], name="job_by_requester"),
+            models.Index(fields=["status", "-id"], name="job_status_newest"),
+            models.Index(
+                fields=["id"], condition=~Q(sealed_count=F("event_count")), name="job_unsealed"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.ref
+
+    @property
+    def is_settled(self) -> bool:
+        return self.status in SETTLED
+
+
+def document_path(document: "Document", name: str) -> str:
+    """Where a document is stored: never under the name that somebody gave it."""
+    return f"documents/{document.job_id}/{document.position}{PurePath(name).suffix[:10].lower()}"
+
+
+class Document(models.Model):
+    """A file that a job was given, and the text read from it, in which quotes are looked up."""
+
+    job = models.ForeignKey(Job, models.PROTECT, related_name="documents")
+    position = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=255)
+    content_type = models.CharField(max_length=100)
+    size = models.PositiveBigIntegerField(help_text="Bytes.")
+    sha256 = models.CharField(max_length=64)
+    file = models.FileField(upload_to=document_path, max_length=255)
+    text = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["job", "position"]
+        constraints = [
+            models.UniqueConstraint(fields=["job", "position"], name="document_position_once"),
+            models.UniqueConstraint(fields=["job", "name"], name="document_name_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Verb(models.TextChoices):
+    """The catalogue of events: what can happen to a job."""
+
+    SUBMITTED = "submitted", "Submitted"
+    WAITING = "waiting", "Waiting"  # still the same status, for a new reason
+    STARTED = "started", "Started"  # the provider accepted it, or may have
+    ADOPTED = "adopted", "Adopted"  # a lost answer was found again
+    RETRYING = "retrying", "Retrying"  # by itself, after a passing fault
+    REVIEW_ASKED = "review_asked", "Review asked for"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    CANCELED = "canceled", "Canceled"
+    EXPIRED = "expired", "Expired"
+    CANCEL_REQUESTED = "cancel_requested", "Cancel requested"
+    RETRIED = "retried", "Retried"  # by a person
+    APPROVED = "approved", "Approved"
+    CHANGES_REQUESTED = "changes_requested", "Changes requested"
+    REJECTED = "rejected", "Rejected"
+    ESCALATED = "escalated", "Escalated"
+    REOPENED = "reopened", "Reopened"
+    RESULT_TAKEN = "result_taken", "Late result taken"
+    SETTLED = "settled", "Settled by an operator"
+    ARCHIVED = "archived", "Archived"
+    LATE_ANSWER = "late_answer", "Late answer"  # evidence: it changes nothing
+
+
+class Event(models.Model):
+    """One line of a job's history. Append-only, and chained by `hash` to the line before it."""
+
+    job = models.ForeignKey(Job, models.PROTECT, related_name="events")
+    seq = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    verb = models.CharField(max_length=30, choices=Verb)
+    actor = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
+    actor_name = models.CharField(max_length=150)
+    from_status = models.CharField(max_length=20, blank=True)
+    to_status = models.CharField(max_length=20, blank=True)
+    reason_code = models.CharField(max_length=60, blank=True)
+    reason_text = models.TextField(blank=True)
+    data = models.JSONField(default=dict)
+    hash = models.CharField(max_length=64)
+
+    class Meta:
+        ordering = ["job", "seq"]
+        constraints = [
+            models.UniqueConstraint(fields=["job", "seq"], name="event_seq_once"),
+            models.CheckConstraint(condition=Q(seq__gte=1), name="event_seq_from_one"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job_id} {self.seq} {self.verb}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise TypeError("Events are append-only.")
+        super().save(*args, **kwargs)
+
+
+class Seal(models.Model):
+    """The heads of all event chains that grew since the seal before, chained to that seal.
+
+    ``heads`` holds ``[job id, events, head]`` rows; ``jobs`` counts all jobs at that moment.
+    """
+
+    number = models.PositiveIntegerField(primary_key=True)
+    at = models.DateTimeField()
+    jobs = models.PositiveIntegerField()
+    heads = models.JSONField()
+    key_id = models.CharField(max_length=16)
+    hash = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return f"seal {self.number}"

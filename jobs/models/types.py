@@ -1,0 +1,160 @@
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
+from django.db import models
+from jsonschema import Draft202012Validator, SchemaError
+
+from jobs.models.workspaces import User, Workspace
+
+
+class Lane(models.TextChoices):
+    """The execution contract. Each says its promise in one sentence (`Lane.promise`)."""
+
+    INTERACTIVE = "interactive", "Interactive"
+    BACKGROUND = "background", "Background"
+    APPROVAL = "approval", "Approval first"
+
+    @property
+    def promise(self) -> str:
+        return {
+            Lane.INTERACTIVE: "Starts at once and is meant to finish while you watch.",
+            Lane.BACKGROUND: "Starts within a minute and goes on after you leave this page.",
+            Lane.APPROVAL: "Waits for a person's approval before anything runs or is paid for.",
+        }[self]
+
+
+class Review(models.TextChoices):
+    ALWAYS = "always", "Always reviewed"
+    ON_WARNINGS = "on_warnings", "Reviewed when there are warnings"
+    NEVER = "never", "Never reviewed"
+
+
+class OnIncomplete(models.TextChoices):
+    REVIEW = "review", "Reviewed with the partial result"
+    FAIL = "fail", "Fails"
+
+
+def _check_schema(schema: Any) -> None:
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        where = "/".join(str(part) for part in error.path) or "the top"
+        raise ValidationError(f"Not a JSON Schema: {error.message} (at {where})") from None
+
+
+class JobType(models.Model):
+    """What may be asked for. Edited in the admin, without a deploy."""
+
+    slug = models.SlugField()
+    workspace = models.ForeignKey(
+        Workspace, models.CASCADE, null=True, blank=True, related_name="job_types",
+        help_text="Empty: available in every workspace.",
+    )
+    name = models.CharField(max_length=100)
+    description = models.TextField(help_text="What it does, in words that a requester understands.")
+    enabled = models.BooleanField(default=True)
+    current_version = models.ForeignKey(
+        "PromptVersion", models.PROTECT, null=True, blank=True, related_name="+",
+        help_text="What new jobs use. Jobs that exist keep theirs.",
+    )
+    input_schema = models.JSONField(
+        default=dict, validators=[_check_schema], help_text="JSON Schema of the form."
+    )
+    min_documents = models.PositiveSmallIntegerField(default=0)
+    max_documents = models.PositiveSmallIntegerField(default=0)
+
+    lane = models.CharField(max_length=20, choices=Lane, default=Lane.BACKGROUND)
+    review = models.CharField(max_length=20, choices=Review, default=Review.ALWAYS)
+    on_incomplete = models.CharField(
+        max_length=20, choices=OnIncomplete, default=OnIncomplete.REVIEW
+    )
+    check_quotes = models.BooleanField(
+        default=False,
+        help_text="Look every object with a “quote” in the structured output up in the documents.",
+    )
+    own_approval = models.BooleanField(
+        "requesters may approve their own jobs", default=False
+    )
+    review_levels = models.PositiveSmallIntegerField(
+        default=2, validators=[MinValueValidator(1)],
+        help_text="How far a review can be escalated; reviewers decide on the first level.",
+    )
+    max_attempts = models.PositiveSmallIntegerField(
+        default=3, validators=[MinValueValidator(1)],
+        help_text="Tries before a passing fault fails the job.",
+    )
+    may_pay_twice = models.BooleanField(
+        default=False,
+        help_text="Start again by itself where it is unknown whether OpenAI started the work.",
+    )
+    unknown_wait = models.PositiveIntegerField(
+        default=60, help_text="Seconds to wait for news of a submit that was never answered."
+    )
+    start_within = models.PositiveIntegerField(
+        default=6 * 3600, help_text="Seconds until a job that has not started expires."
+    )
+    finish_within = models.PositiveIntegerField(
+        default=24 * 3600, help_text="Seconds until a job that has not finished expires."
+    )
+    review_within = models.PositiveIntegerField(
+        default=3 * 86400, help_text="Seconds that a reviewer has."
+    )
+    expire_overdue_review = models.BooleanField(
+        default=False, help_text="A review that is overdue expires the job."
+    )
+
+    class Meta:
+        ordering = ["slug"]
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "slug"], name="job_type_once"),
+            models.UniqueConstraint(
+                fields=["slug"],
+                condition=models.Q(workspace=None),
+                name="job_type_once_everywhere",
+            ),
+            models.CheckConstraint(condition=models.Q(lane__in=Lane), name="job_type_lane_known"),
+            models.CheckConstraint(
+                condition=models.Q(min_documents__lte=models.F("max_documents")),
+                name="job_type_documents_min_lte_max",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PromptVersion(models.Model):
+    """What is sent to the model. Never changes: a new wording is a new version.
+
+    ``template`` is the user message: ``{name}`` stands for an input, and a line whose inputs are
+    all empty is left out.
+    """
+
+    job_type = models.ForeignKey(JobType, models.CASCADE, related_name="versions")
+    number = models.PositiveIntegerField()
+    model = models.CharField(max_length=100)
+    instructions = models.TextField()
+    template = models.TextField(blank=True)
+    tools = models.JSONField(default=list, blank=True)
+    output_schema = models.JSONField(null=True, blank=True, validators=[_check_schema])
+    options = models.JSONField(
+        default=dict, blank=True,
+        help_text="Further parameters of the request: reasoning, max_output_tokens, service_tier …",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(User, models.PROTECT, null=True, blank=True, related_name="+")
+
+    class Meta:
+        ordering = ["job_type", "-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["job_type", "number"], name="prompt_version_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job_type.slug} v{self.number}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if not self._state.adding:
+            raise ValidationError("A prompt version never changes. Make a new version instead.")
+        super().save(*args, **kwargs)

@@ -1,0 +1,44 @@
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+
+class User(AbstractUser):
+    """A person who can log in. What they may do comes from their memberships."""
+
+
+class Workspace(models.Model):
+    """The tenant. Everything that a person sees is scoped by it."""
+
+    slug = models.SlugField(unique=True)
+    name = models.CharField(max_length=100)
+    created_at = models.DateTimeField(auto_now_add=True)
+    members = models.ManyToManyField(User, through="Membership", related_name="workspaces")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Role(models.TextChoices):
+    REQUESTER = "requester", "Requester"  # submits jobs and follows their own
+    REVIEWER = "reviewer", "Reviewer"  # decides on the first level
+    LEAD = "lead", "Lead"  # decides on every level
+    OPERATOR = "operator", "Operator"  # keeps things moving, approves nothing
+    AUDITOR = "auditor", "Auditor"  # sees everything, changes nothing
+    ADMIN = "admin", "Admin"  # configures, and an operator's verbs
+
+
+class Membership(models.Model):
+    """One role of one person in one workspace. A person may hold several roles."""
+
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=20, choices=Role)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "user", "role"], name="membership_once"),
+            models.CheckConstraint(condition=models.Q(role__in=Role), name="membership_role_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.role} in {self.workspace}"

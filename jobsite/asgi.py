@@ -1,0 +1,10 @@
+import os
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsite.settings")
+application = get_asgi_application()
+
+from jobsite.checks import refuse_wrong_settings  # noqa: E402 - needs the apps above
+
+refuse_wrong_settings()

@@ -1,0 +1,284 @@
+"""Settings: one file, read from the environment.
+
+A value that cannot be used does not stop the import. It is noted in ``SETTINGS_PROBLEMS`` and
+reported by the system checks in ``jobsite.checks`` with a hint, so that one run names everything
+that is wrong; ``jobsite.wsgi`` refuses to serve until the checks pass.
+"""
+
+import base64
+import hashlib
+import hmac
+import os
+import sys
+from pathlib import Path
+
+import environ
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"
+
+#: (check id, what is wrong, hint) for every variable that could not be used.
+SETTINGS_PROBLEMS: list[tuple[str, str, str]] = []
+
+_env_file = os.environ.get("ENV_FILE", str(BASE_DIR / ".env"))
+if _env_file and Path(_env_file).is_file():
+    environ.Env.read_env(_env_file)
+#: Every variable may also come from a file: NAME_FILE=/run/secrets/name.
+_environ = environ.FileAwareEnv().ENVIRON
+
+
+def _read(name, parse, default, hint):
+    """``parse(value)``, or `default` and a noted problem where the value is there but unusable."""
+    try:
+        value = _environ.get(name, "").strip()
+        return parse(value) if value else default
+    except (OSError, UnicodeDecodeError) as error:
+        problem = f"{name}_FILE cannot be read: {error}"
+        file_hint = f"Make the file readable for this process, or set {name} itself."
+        SETTINGS_PROBLEMS.append(("jobsite.E002", problem, file_hint))
+    except (ValueError, KeyError, environ.ImproperlyConfigured) as error:
+        SETTINGS_PROBLEMS.append(("jobsite.E001", f"{name} cannot be read: {error}", hint))
+    return default
+
+
+def _text(name, default=""):
+    return _read(name, str, default, "")
+
+
+def _bool(value):
+    if value.lower() in ("true", "1", "yes", "on"):
+        return True
+    if value.lower() in ("false", "0", "no", "off"):
+        return False
+    raise ValueError(f"{value!r} is neither true nor false")
+
+
+def _list(value):
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+# What kind of process this is -----------------------------------------------------------------
+
+DEBUG = _read("DEBUG", _bool, False, "Use true or false.")
+ALLOWED_HOSTS = _read("ALLOWED_HOSTS", _list, [], "Host names, separated by commas.")
+CSRF_TRUSTED_ORIGINS = _read(
+    "CSRF_TRUSTED_ORIGINS", _list, [], "Origins with a scheme, such as https://jobs.example.com."
+)
+SECRET_KEY = _text("SECRET_KEY")
+if not SECRET_KEY:
+    SECRET_KEY = "missing"  # noqa: S105 - refused by the check below; never used to serve
+    SETTINGS_PROBLEMS.append(
+        (
+            "jobsite.E003",
+            "SECRET_KEY is not set.",
+            "`make setup` writes one for this machine into .env; elsewhere set SECRET_KEY or "
+            "SECRET_KEY_FILE to 50 random characters.",
+        )
+    )
+#: Key of the audit chain. Its own secret, so that SECRET_KEY can be rotated.
+AUDIT_KEY = _text("AUDIT_KEY") or hashlib.sha256(f"audit:{SECRET_KEY}".encode()).hexdigest()
+
+# Applications ---------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "jobsite",
+    "reviews",
+    "jobs",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "django_q",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "jobsite.urls"
+WSGI_APPLICATION = "jobsite.wsgi.application"
+AUTH_USER_MODEL = "jobs.User"
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "jobsite.context.provider",
+            ],
+        },
+    },
+]
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator")
+    + ("CommonPasswordValidator", "NumericPasswordValidator")
+]
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# Database -------------------------------------------------------------------------------------
+
+_SQLITE = f"sqlite:///{VAR_DIR / 'jobsite.sqlite3'}"
+_db_hint = "Use sqlite:////path/to/file or postgres://user:password@host:5432/name."
+_database = _read("DATABASE_URL", environ.Env.db_url_config, None, _db_hint) or environ.Env.db_url_config(_SQLITE)
+_engine = _database.get("ENGINE", "")
+if _engine.endswith("sqlite3"):
+    _database["OPTIONS"] = {
+        # A writer waits for its turn instead of failing half-way through.
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        **_database.get("OPTIONS", {}),
+    }
+    _database["CONN_MAX_AGE"] = None
+    _name = _database.get("NAME") or ""
+    if _name and _name != ":memory:":
+        _database["TEST"] = {"NAME": f"{_name}.test"}
+    if Path(_name).is_relative_to(VAR_DIR):
+        VAR_DIR.mkdir(exist_ok=True)
+elif _engine.endswith(("postgresql", "psycopg2")):
+    _database["ENGINE"] = "django.db.backends.postgresql"
+    _database.setdefault("CONN_MAX_AGE", 60)
+    _database["CONN_HEALTH_CHECKS"] = True
+else:
+    SETTINGS_PROBLEMS.append(
+        ("jobsite.E001", f"DATABASE_URL names no database that Jobsite runs on: {_engine}", _db_hint)
+    )
+    _database = environ.Env.db_url_config(_SQLITE)
+DATABASES = {"default": _database}
+
+# Files ----------------------------------------------------------------------------------------
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+#: Documents and result files. Never served by the web server; only through a view that asks who.
+MEDIA_ROOT = Path(_text("MEDIA_ROOT") or VAR_DIR / "media")
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG or "pytest" in sys.modules
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = DEBUG
+
+#: Limits of what a job takes in, in bytes.
+MAX_DOCUMENT_BYTES = 20 * 1024 * 1024
+#: OpenAI's limit for one request's inline files is 50 MB of content.
+MAX_DOCUMENTS_BYTES = 45 * 1024 * 1024
+
+# Mail -----------------------------------------------------------------------------------------
+
+_email = _read(
+    "EMAIL_URL", environ.Env.email_url_config, None, "Use smtp+tls://user:password@host:587 or consolemail://."
+)
+_email = _email or environ.Env.email_url_config("consolemail://")
+EMAIL_BACKEND = _email["EMAIL_BACKEND"]
+EMAIL_HOST = _email.get("EMAIL_HOST") or "localhost"
+EMAIL_PORT = _email.get("EMAIL_PORT") or 25
+EMAIL_HOST_USER = _email.get("EMAIL_HOST_USER") or ""
+EMAIL_HOST_PASSWORD = _email.get("EMAIL_HOST_PASSWORD") or ""
+EMAIL_USE_TLS = _email.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = _email.get("EMAIL_USE_SSL", False)
+EMAIL_FILE_PATH = _email.get("EMAIL_FILE_PATH") or None
+#: Who hears of a refused key or an empty account: addresses, separated by commas.
+OPERATORS = _read("OPERATORS", _list, [], "E-mail addresses, separated by commas.")
+DEFAULT_FROM_EMAIL = _text("DEFAULT_FROM_EMAIL", "jobsite@localhost")
+
+# The provider ---------------------------------------------------------------------------------
+
+SANDBOX_PORT = _read("SANDBOX_PORT", int, 8089, "A port number.")
+OPENAI_API_KEY = _text("OPENAI_API_KEY")
+#: Without a key the stand-in on this machine answers, and every page says so.
+SANDBOX = not OPENAI_API_KEY
+OPENAI_BASE_URL = _text("OPENAI_BASE_URL") or (
+    f"http://127.0.0.1:{SANDBOX_PORT}/v1" if SANDBOX else "https://api.openai.com/v1"
+)
+OPENAI_WEBHOOK_SECRET = _text("OPENAI_WEBHOOK_SECRET")
+if SANDBOX and not OPENAI_WEBHOOK_SECRET:
+    _derived = hmac.new(SECRET_KEY.encode(), b"sandbox webhooks", hashlib.sha256).digest()
+    OPENAI_WEBHOOK_SECRET = "whsec_" + base64.b64encode(_derived).decode()
+#: Seconds. A background create answers at once; what takes longer may have started.
+OPENAI_CREATE_TIMEOUT = _read("OPENAI_CREATE_TIMEOUT", float, 30.0, "Seconds.")
+OPENAI_RETRIEVE_TIMEOUT = _read("OPENAI_RETRIEVE_TIMEOUT", float, 20.0, "Seconds.")
+
+# The queue: a nudge. What there is to do stands in our own tables. -------------------------------
+
+#: How many sweeps share the work at any time, over all clusters.
+SWEEPS = 2
+Q_CLUSTER = {
+    "name": "jobsite",
+    "orm": "default",
+    # One more than the sweeps, so that other tasks always find a free worker.
+    "workers": SWEEPS + 1,
+    "queue_limit": SWEEPS + 1,
+    "bulk": 1,
+    "poll": 0.2,
+    "timeout": 90,
+    "retry": 120,
+    "max_attempts": 1,
+    "ack_failures": True,
+    "save_limit": -1,
+    "catch_up": False,
+    "recycle": 200,
+    "label": "Queue",
+    "log_level": _text("QUEUE_LOG_LEVEL", "WARNING"),
+}
+
+# Security -------------------------------------------------------------------------------------
+
+if not DEBUG:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = _read("SECURE_SSL_REDIRECT", _bool, True, "Use true or false.")
+    SECURE_REDIRECT_EXEMPT = [r"^webhooks/", r"^healthz$"]
+    SECURE_HSTS_SECONDS = 31_536_000
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+    SECURE_HSTS_PRELOAD = True
+    SESSION_COOKIE_SECURE = SECURE_SSL_REDIRECT
+    CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+
+# Logs: one line each, on stderr, so that stdout stays a command's own. --------------------------
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        "jobs": {"level": _text("LOG_LEVEL", "INFO")},
+        "reviews": {"level": _text("LOG_LEVEL", "INFO")},
+        "jobsite": {"level": _text("LOG_LEVEL", "INFO")},
+    },
+}
