@@ -54,10 +54,10 @@ class Decision(models.Model):
         ordering = ["job", "id"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(ruling__in=Ruling), name="decision_ruling_known"
+                condition=Q(ruling__in=Ruling.values), name="decision_ruling_known"
             ),
             models.UniqueConstraint(
-                fields=["gate"], condition=Q(ruling__in=CLOSING), name="decision_closes_gate_once"
+                fields=["gate"], condition=Q(ruling__in=sorted(CLOSING)), name="decision_closes_gate_once"
             ),
             models.CheckConstraint(
                 condition=~Q(ruling=Ruling.APPROVE)

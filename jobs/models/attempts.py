@@ -79,12 +79,12 @@ class Attempt(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["job", "number"], name="attempt_number_once"),
             models.UniqueConstraint(
-                fields=["job"], condition=Q(state__in=OPEN), name="attempt_one_open"
+                fields=["job"], condition=Q(state__in=sorted(OPEN)), name="attempt_one_open"
             ),
-            models.CheckConstraint(condition=Q(state__in=State), name="attempt_state_known"),
+            models.CheckConstraint(condition=Q(state__in=State.values), name="attempt_state_known"),
             models.CheckConstraint(
-                condition=Q(state__in=OPEN, next_check_at__isnull=False, ended_at__isnull=True)
-                | Q(state__in=ENDED, ended_at__isnull=False),
+                condition=Q(state__in=sorted(OPEN), next_check_at__isnull=False, ended_at__isnull=True)
+                | Q(state__in=sorted(ENDED), ended_at__isnull=False),
                 name="attempt_open_is_due_ended_is_dated",
             ),
             models.CheckConstraint(

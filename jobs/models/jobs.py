@@ -27,7 +27,7 @@ LIVE = frozenset(Status) - SETTLED
 
 class JobQuerySet(models.QuerySet["Job"]):
     def live(self) -> Self:
-        return self.filter(status__in=LIVE)
+        return self.filter(status__in=sorted(LIVE))
 
     def visible_to(self, user: User) -> Self:
         """The jobs that `user` may see: all of a workspace for its staff, else one's own."""
@@ -96,20 +96,20 @@ class Job(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [
-            models.CheckConstraint(condition=Q(status__in=Status), name="job_status_known"),
-            models.CheckConstraint(condition=Q(lane__in=Lane), name="job_lane_known"),
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="job_status_known"),
+            models.CheckConstraint(condition=Q(lane__in=Lane.values), name="job_lane_known"),
             models.CheckConstraint(
                 condition=Q(status=Status.NEEDS_REVIEW, open_gate__isnull=False)
                 | (~Q(status=Status.NEEDS_REVIEW) & Q(open_gate__isnull=True)),
                 name="job_needs_review_iff_open_gate",
             ),
             models.CheckConstraint(
-                condition=Q(status__in=SETTLED, settled_at__isnull=False)
-                | Q(status__in=LIVE, settled_at__isnull=True),
+                condition=Q(status__in=sorted(SETTLED), settled_at__isnull=False)
+                | Q(status__in=sorted(LIVE), settled_at__isnull=True),
                 name="job_settled_iff_settled_at",
             ),
             models.CheckConstraint(
-                condition=Q(status__in=LIVE | {Status.COMPLETED}) | ~Q(reason_code=""),
+                condition=Q(status__in=sorted(LIVE | {Status.COMPLETED})) | ~Q(reason_code=""),
                 name="job_bad_end_has_reason",
             ),
             models.CheckConstraint(
@@ -122,7 +122,7 @@ class Job(models.Model):
                 | Q(
                     archived_at__isnull=False,
                     archived_by__isnull=False,
-                    status__in=SETTLED,
+                    status__in=sorted(SETTLED),
                 ),
                 name="job_archived_at_and_by_and_settled",
             ),

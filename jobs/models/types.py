@@ -113,7 +113,7 @@ class JobType(models.Model):
                 condition=models.Q(workspace=None),
                 name="job_type_once_everywhere",
             ),
-            models.CheckConstraint(condition=models.Q(lane__in=Lane), name="job_type_lane_known"),
+            models.CheckConstraint(condition=models.Q(lane__in=Lane.values), name="job_type_lane_known"),
             models.CheckConstraint(
                 condition=models.Q(min_documents__lte=models.F("max_documents")),
                 name="job_type_documents_min_lte_max",

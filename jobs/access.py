@@ -1,0 +1,173 @@
+"""Who may do what: the one rule. It draws the buttons, and every door enforces it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from django.db import models
+
+from jobs.models import LIVE, SETTLED, Gate, GateKind, Job, Role, State, Status, User, Workspace
+
+#: Roles that see every job of their workspace; a requester sees their own.
+SEES_ALL = frozenset(Role) - {Role.REQUESTER}
+#: Reason codes after which a result may still turn up and be used.
+UNKNOWN_SUBMIT = "submit_outcome_unknown"
+
+
+class Action(models.TextChoices):
+    VIEW = "view", "See"
+    CANCEL = "cancel", "Cancel"
+    RETRY = "retry", "Retry"
+    ARCHIVE = "archive", "Archive"
+    APPROVE = "approve", "Approve"
+    REQUEST_CHANGES = "request_changes", "Request changes"
+    REJECT = "reject", "Reject"
+    ESCALATE = "escalate", "Escalate"
+    REOPEN = "reopen", "Reopen"
+    USE_RESULT = "use_result", "Use the late result"
+    SETTLE = "settle", "Settle an unknown submit"
+    NOTE = "note", "Write a note"
+
+
+#: Actions that need an open gate, and are for those who decide at its level.
+AT_GATE = frozenset({Action.APPROVE, Action.REQUEST_CHANGES, Action.REJECT, Action.ESCALATE})
+
+
+class NotAllowed(Exception):
+    """Not this person, whatever the job's state."""
+
+
+class NotNow(Exception):
+    """Not in this state: too late, too early, or somebody was first."""
+
+
+@dataclass(frozen=True)
+class Permission:
+    """Whether an action may be taken. `role` is the one that it is taken in; `why` says why not."""
+
+    role: Role | None
+    why: str = ""
+    forbidden: bool = False
+
+    @property
+    def allowed(self) -> bool:
+        return not self.why
+
+
+def roles_of(user: User, workspace: Workspace | int) -> frozenset[Role]:
+    """The roles that `user` holds in a workspace. A superuser is an admin everywhere."""
+    if not user.is_active:
+        return frozenset()
+    held = {
+        Role(role)
+        for role in user.memberships.filter(workspace=workspace).values_list("role", flat=True)
+    }
+    return frozenset(held | ({Role.ADMIN} if user.is_superuser else set()))
+
+
+def allowed_actions(user: User, job: Job) -> Mapping[Action, Permission]:
+    """Every action with whether `user` may take it on `job` now, and why not."""
+    roles = roles_of(user, job.workspace_id)
+    own = job.requester_id == user.pk and bool(roles)
+    if not own and not roles & SEES_ALL:
+        nothing = Permission(None, f"There is no job {job.ref} that you may see.", forbidden=True)
+        return dict.fromkeys(Action, nothing)
+    return {action: _permission(action, job, roles, own) for action in Action}
+
+
+def require(user: User, job: Job, action: Action) -> Role:
+    """The role in which `user` may take `action` now. Raises `NotAllowed` or `NotNow`."""
+    permission = allowed_actions(user, job)[action]
+    if permission.role is None or not permission.allowed:
+        raise (NotAllowed if permission.forbidden else NotNow)(permission.why)
+    return permission.role
+
+
+def may_submit(user: User, workspace: Workspace) -> bool:
+    return Role.REQUESTER in roles_of(user, workspace)
+
+
+def _permission(action: Action, job: Job, roles: frozenset[Role], own: bool) -> Permission:
+    gate = job.open_gate
+    if action is Action.VIEW:
+        return Permission(next(iter(sorted(roles))))
+    role = _role_for(action, job, roles, own, gate)
+    if role is None:
+        return Permission(None, _not_you(action, roles, own, gate), forbidden=True)
+    if action is Action.APPROVE and own and not job.job_type.own_approval:
+        return Permission(
+            None, "You requested this job, so somebody else must approve it.", forbidden=True
+        )
+    return Permission(role, _not_now(action, job, gate))
+
+
+def _role_for(
+    action: Action, job: Job, roles: frozenset[Role], own: bool, gate: Gate | None
+) -> Role | None:
+    """The role that gives the right to `action`, the state of the job aside."""
+    keepers = [role for role in (Role.OPERATOR, Role.ADMIN) if role in roles]
+    judges = [role for role in (Role.REVIEWER, Role.LEAD) if role in roles]
+    if gate and gate.level > 1:
+        judges = [role for role in judges if role is Role.LEAD]
+    requester = [Role.REQUESTER] if own and Role.REQUESTER in roles else []
+    match action:
+        case Action.CANCEL:
+            able = requester + keepers + (judges if gate else [])
+        case Action.RETRY:
+            able = (requester if not gate else []) + keepers + (judges if gate else [])
+        case Action.ARCHIVE:
+            able = requester + keepers
+        case Action.SETTLE:
+            able = keepers
+        case Action.USE_RESULT:
+            able = requester + keepers + [role for role in judges if role is Role.LEAD]
+        case Action.REOPEN:
+            able = [role for role in judges if role is Role.LEAD]
+        case _:
+            able = judges
+    return able[0] if able else None
+
+
+def _not_you(action: Action, roles: frozenset[Role], own: bool, gate: Gate | None) -> str:
+    if action in AT_GATE and gate and gate.level > 1 and Role.REVIEWER in roles:
+        return f"This review was escalated to level {gate.level}: a lead decides."
+    held = ", ".join(sorted(role.label.lower() for role in roles))
+    whose = "" if own else " on a job that is not theirs"
+    return f"{action.label} is not for the role {held}{whose}."
+
+
+def _not_now(action: Action, job: Job, gate: Gate | None) -> str:
+    status = Status(job.status)
+    said = f"{job.ref} is {status.label.lower()}"
+    if action in AT_GATE and gate is None:
+        return f"{said}: there is nothing to decide."
+    match action:
+        case Action.CANCEL if status not in LIVE:
+            return f"{said}: there is nothing left to cancel."
+        case Action.CANCEL if job.cancel_requested_at:
+            return f"Canceling {job.ref} was requested already."
+        case Action.RETRY if status not in SETTLED - {Status.COMPLETED} | {Status.NEEDS_REVIEW}:
+            return f"{said}: there is nothing to retry."
+        case Action.RETRY if gate and gate.kind == GateKind.BEFORE_RUN:
+            return f"{job.ref} has not run yet: approve it instead."
+        case Action.REQUEST_CHANGES if gate and gate.kind != GateKind.OUTPUT:
+            return f"{job.ref} has no result yet to change: approve or reject it."
+        case Action.ESCALATE if gate and gate.level >= job.job_type.review_levels:
+            return f"This review is at the highest level ({gate.level}) already."
+        case Action.ARCHIVE if status not in SETTLED:
+            return f"{said}: only a settled job can be archived."
+        case Action.ARCHIVE if job.archived_at:
+            return f"{job.ref} was archived already."
+        case Action.REOPEN if status is not Status.COMPLETED or not _has_result(job):
+            return f"{said}: only a completed job with a result can be reopened."
+        case Action.SETTLE if not job.attempts.filter(state=State.UNKNOWN).exists():
+            return f"{said}: no submit of it is unknown."
+        case Action.USE_RESULT if not (
+            status is Status.FAILED and job.reason_code == UNKNOWN_SUBMIT and _has_result(job)
+        ):
+            return f"{said}: no late result has arrived."
+    return ""
+
+
+def _has_result(job: Job) -> bool:
+    last = job.attempts.order_by("-number").first()
+    return last is not None and hasattr(last, "result")

@@ -1,0 +1,179 @@
+"""The keyed hash chain over a job's events, and the seals over all chains.
+
+Each event's hash covers its own content and the hash before it, under an HMAC key that is not in
+the database: whoever can write rows cannot mend a chain. A seal records, chained to the seal
+before it, the head of every chain that grew since. Together they show a changed, removed or
+re-ordered event, a cut tail and a vanished job, as far back as the last seal; an exported seal
+shows it even where the seals themselves were rewritten.
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from jobs.models import Event, Job, Seal
+
+SEAL_BATCH = 5_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it was written."""
+
+    ref: str
+    seq: int | None
+    text: str
+
+    def __str__(self) -> str:
+        where = self.ref if self.seq is None else f"{self.ref} event {self.seq}"
+        return f"{where}: {self.text}"
+
+
+def event_hash(event: Event, previous: str) -> str:
+    """The hash of `event` after the one whose hash is `previous` ("" for the first)."""
+    return _digest(
+        [
+            previous,
+            str(event.job_id),
+            event.seq,
+            _moment(event.at),
+            event.verb,
+            event.actor_id,
+            event.actor_name,
+            event.from_status,
+            event.to_status,
+            event.reason_code,
+            event.reason_text,
+            event.data,
+        ]
+    )
+
+
+def seal(*, now: datetime) -> Seal | None:
+    """Seal the chains that grew. None where nothing did, or another process sealed just now."""
+    with transaction.atomic():
+        grown = list(
+            Job.objects.select_for_update(skip_locked=True)
+            .exclude(sealed_count=F("event_count"))
+            .order_by("id")
+            .only("id", "event_count", "event_head")[:SEAL_BATCH]
+        )
+        if not grown:
+            return None
+        last = Seal.objects.order_by("-number").first()
+        row = Seal(
+            number=last.number + 1 if last else 1,
+            at=now,
+            jobs=Job.objects.count(),
+            heads=[[str(job.id), job.event_count, job.event_head] for job in grown],
+            key_id=key_id(),
+        )
+        row.hash = _seal_hash(row, last.hash if last else "")
+        try:
+            with transaction.atomic():
+                row.save(force_insert=True)
+        except IntegrityError:
+            return None
+        Job.objects.filter(pk__in=[job.pk for job in grown]).update(sealed_count=F("event_count"))
+    return row
+
+
+def verify(*, against: list[dict[str, Any]] | None = None) -> Iterator[Finding]:
+    """Walk every chain and every seal, and yield what is wrong, in the order of the walk.
+
+    `against` holds exported seals, as `export` gave them, to hold the stored ones against.
+    """
+    yield from _verify_chains()
+    yield from _verify_seals()
+    for exported in against or []:
+        stored = Seal.objects.filter(number=exported["number"]).first()
+        if stored is None or stored.hash != exported["hash"]:
+            yield Finding(f"seal {exported['number']}", None, "differs from the exported seal.")
+
+
+def export() -> list[dict[str, Any]]:
+    """The seals' numbers, moments and hashes: to be kept where this database's writers cannot."""
+    return [
+        {"number": row.number, "at": _moment(row.at), "jobs": row.jobs, "hash": row.hash}
+        for row in Seal.objects.order_by("number").defer("heads").iterator()
+    ]
+
+
+def key_id() -> str:
+    """Names the key without giving it away."""
+    return hashlib.sha256(f"key id:{settings.AUDIT_KEY}".encode()).hexdigest()[:16]
+
+
+def _verify_chains() -> Iterator[Finding]:
+    jobs = Job.objects.order_by("id").values_list("id", "ref", "event_count", "event_head")
+    for job_id, ref, count, head in jobs.iterator(chunk_size=500):
+        previous, seq = "", 0
+        for event in Event.objects.filter(job_id=job_id).order_by("seq").iterator():
+            seq += 1
+            if event.seq != seq:
+                yield Finding(ref, seq, "is missing.")
+                break
+            if not hmac.compare_digest(event.hash, event_hash(event, previous)):
+                yield Finding(ref, seq, "was changed, or stands in another's place.")
+                break
+            previous = event.hash
+        else:
+            if (seq, previous) != (count, head):
+                yield Finding(ref, min(seq, count) + 1, f"{count} events are recorded, {seq} found.")
+
+
+def _verify_seals() -> Iterator[Finding]:
+    previous, number = "", 0
+    for row in Seal.objects.order_by("number").iterator():
+        number += 1
+        name = f"seal {number}"
+        if row.number != number:
+            yield Finding(name, None, "is missing.")
+            return
+        if row.key_id != key_id():
+            yield Finding(name, None, "was made with another AUDIT_KEY.")
+            return
+        if not hmac.compare_digest(row.hash, _seal_hash(row, previous)):
+            yield Finding(name, None, "was changed.")
+            return
+        previous = row.hash
+        yield from _verify_heads(row)
+
+
+def _verify_heads(row: Seal) -> Iterator[Finding]:
+    for start in range(0, len(row.heads), 400):
+        heads = row.heads[start : start + 400]
+        ids = [head[0] for head in heads]
+        refs = {str(pk): ref for pk, ref in Job.objects.filter(pk__in=ids).values_list("pk", "ref")}
+        hashes = {
+            (str(job_id), seq): value
+            for job_id, seq, value in Event.objects.filter(
+                job__in=ids, seq__in={head[1] for head in heads}
+            ).values_list("job_id", "seq", "hash")
+        }
+        for job_id, count, head in heads:
+            if job_id not in refs:
+                yield Finding(f"job {job_id}", None, f"was sealed in seal {row.number} and is gone.")
+            elif hashes.get((job_id, count)) != head:
+                yield Finding(refs[job_id], count, f"is not what seal {row.number} recorded.")
+
+
+def _seal_hash(row: Seal, previous: str) -> str:
+    return _digest([previous, row.number, _moment(row.at), row.jobs, row.heads, row.key_id])
+
+
+def _digest(content: list[Any]) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hmac.new(settings.AUDIT_KEY.encode(), canonical.encode(), hashlib.sha256).hexdigest()
+
+
+def _moment(at: datetime) -> str:
+    return at.isoformat(timespec="microseconds")

@@ -1,0 +1,89 @@
+"""The calls: create, retrieve, cancel. Each answers with a response or raises a `ProviderError`."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import httpx2
+from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient, OpenAIError
+
+from jobs.provider import errors, payloads
+from jobs.provider.payloads import ProviderResponse
+
+_RESPONSE_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+
+
+class Provider:
+    """One provider account, for one event loop.
+
+    No call is retried by the SDK. Creates go out on a connection of their own: on a kept one, a
+    server that hangs up just then cannot be told from one that started the work. Lookups share
+    kept connections on aiohttp, and build no models: a poll mostly reads "still running".
+    """
+
+    def __init__(
+        self, *, base_url: str, api_key: str, create_timeout: float, lookup_timeout: float
+    ) -> None:
+        self._create_client = AsyncOpenAI(
+            base_url=base_url,
+            api_key=api_key,
+            max_retries=0,
+            timeout=httpx2.Timeout(create_timeout, connect=5.0),
+            http_client=DefaultAsyncHttpxClient(
+                limits=httpx2.Limits(max_connections=None, max_keepalive_connections=0)
+            ),
+        )
+        self._lookup_client = AsyncOpenAI(
+            base_url=base_url,
+            api_key=api_key,
+            max_retries=0,
+            timeout=httpx2.Timeout(lookup_timeout, connect=5.0),
+            http_client=DefaultAioHttpClient(limits=httpx2.Limits(max_connections=100)),
+        )
+
+    async def create(self, body: Mapping[str, Any]) -> ProviderResponse:
+        """POST /responses. Raises NotStarted, OutcomeUnknown, Refused or AccountProblem."""
+        try:
+            raw = await self._create_client.responses.with_raw_response.create(**body)
+            return _read(raw.http_response)
+        except (OpenAIError, httpx2.HTTPError, payloads.Unreadable) as error:
+            raise errors.from_create(error) from error
+
+    async def retrieve(self, response_id: str, *, include: Iterable[str] = ()) -> ProviderResponse:
+        """GET /responses/{id}. Raises NotFound or Unavailable."""
+        return await self._look_up(
+            "GET", f"/responses/{_checked(response_id)}", params={"include": list(include)}
+        )
+
+    async def cancel(self, response_id: str) -> ProviderResponse:
+        """POST /responses/{id}/cancel. Raises CannotCancel, NotFound or Unavailable."""
+        return await self._look_up("POST", f"/responses/{_checked(response_id)}/cancel")
+
+    async def close(self) -> None:
+        await self._create_client.close()
+        await self._lookup_client.close()
+
+    async def _look_up(
+        self, method: str, path: str, *, params: Mapping[str, Any] | None = None
+    ) -> ProviderResponse:
+        try:
+            if method == "GET":
+                raw = await self._lookup_client.get(
+                    path, cast_to=httpx2.Response, options={"params": dict(params or {})}
+                )
+            else:
+                raw = await self._lookup_client.post(path, cast_to=httpx2.Response)
+            return _read(raw)
+        except (OpenAIError, httpx2.HTTPError, payloads.Unreadable) as error:
+            raise errors.from_lookup(error) from error
+
+
+def _read(raw: httpx2.Response) -> ProviderResponse:
+    return payloads.read(raw.content, request_id=raw.headers.get("x-request-id", ""))
+
+
+def _checked(response_id: str) -> str:
+    """The id, which becomes part of a path."""
+    if not _RESPONSE_ID.fullmatch(response_id):
+        raise errors.NotFound("not_found", "That is not the id of a response.")
+    return response_id

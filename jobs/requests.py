@@ -1,0 +1,148 @@
+"""The body of a create call, made from a turn's job, its pinned prompt version and its documents."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from jobs.models import Cause, Document, Job, Result, Turn
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+#: Extra output that is only sent when asked for, by the tool that it belongs to.
+_INCLUDES = {
+    "web_search": "web_search_call.action.sources",
+    "file_search": "file_search_call.results",
+    "code_interpreter": "code_interpreter_call.outputs",
+}
+#: Characters of the previous result that go along with a request for changes.
+PREVIOUS_RESULT_LENGTH = 100_000
+
+
+def create_body(turn: Turn) -> dict[str, Any]:
+    """The whole body, documents included. Reads their files."""
+    body = describe(turn)
+    content = body["input"][0]["content"]
+    for part, document in zip(content, turn.attempt.job.documents.all(), strict=False):
+        part.clear()
+        part.update(_file_part(document))
+    return body
+
+
+def describe(turn: Turn) -> dict[str, Any]:
+    """The body as it is stored: each document's content stands in by its name and its hash."""
+    job, version = turn.attempt.job, turn.attempt.job.prompt_version
+    tools = _filled(version.tools, job.input)
+    files = [
+        {"type": "input_file", "filename": document.name, "sha256": document.sha256}
+        for document in job.documents.all()
+    ]
+    body: dict[str, Any] = {
+        **version.options,
+        "model": version.model,
+        "instructions": version.instructions,
+        "input": [
+            {
+                "role": "user",
+                "content": [*files, {"type": "input_text", "text": _message(turn)}],
+            }
+        ],
+        "background": True,
+        "store": True,
+        "metadata": {
+            "job": str(job.pk),
+            "attempt": str(turn.attempt_id),
+            "turn": str(turn.pk),
+        },
+    }
+    if tools:
+        body["tools"] = tools
+    if include := includes(tools):
+        body["include"] = include
+    if version.output_schema:
+        body["text"] = {
+            "format": {
+                "type": "json_schema",
+                "name": re.sub(r"\W", "_", job.job_type.slug)[:64],
+                "schema": version.output_schema,
+                "strict": True,
+            }
+        }
+    return body
+
+
+def includes(tools: list[dict[str, Any]]) -> list[str]:
+    kinds = [str(tool.get("type", "")) for tool in tools]
+    return [value for kind, value in _INCLUDES.items() if any(k.startswith(kind) for k in kinds)]
+
+
+def content_hash(body: Mapping[str, Any]) -> str:
+    """SHA-256 of what a person approves before it runs: the stored body, without its metadata."""
+    content = {key: value for key, value in body.items() if key != "metadata"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def rendered(template: str, values: Mapping[str, Any]) -> str:
+    """`template` with each ``{name}`` filled in. A line whose names are all empty is left out."""
+    lines = []
+    for line in template.splitlines():
+        names = _PLACEHOLDER.findall(line)
+        if names and not any(_worded(values.get(name)) for name in names):
+            continue
+        lines.append(_PLACEHOLDER.sub(lambda match: _worded(values.get(match[1])), line))
+    return "\n".join(lines).strip()
+
+
+def summary(job: Job) -> str:
+    """The input in one line, for lists."""
+    said = [_worded(value).replace("\n", " ") for value in job.input.values() if value]
+    return " · ".join(said)
+
+
+def _message(turn: Turn) -> str:
+    job, attempt = turn.attempt.job, turn.attempt
+    text = rendered(job.prompt_version.template, job.input)
+    if attempt.cause != Cause.CHANGES:
+        return text
+    previous = Result.objects.filter(attempt__job=job, attempt__number__lt=attempt.number)
+    before = previous.order_by("-attempt__number").first()
+    parts = [text, "A reviewer asked for these changes to the previous result:", attempt.feedback]
+    if before and before.text:
+        parts += ["The previous result:", before.text[:PREVIOUS_RESULT_LENGTH]]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _file_part(document: Document) -> dict[str, Any]:
+    with document.file.open("rb") as file:
+        content = base64.b64encode(file.read()).decode()
+    return {
+        "type": "input_file",
+        "filename": document.name,
+        "file_data": f"data:{document.content_type};base64,{content}",
+    }
+
+
+def _filled(value: Any, values: Mapping[str, Any]) -> Any:
+    """Tool definitions with their placeholders filled; what stays empty falls away, and so does an
+    object of which nothing but its type is left."""
+    if isinstance(value, str):
+        return rendered(value, values) if _PLACEHOLDER.search(value) else value
+    if isinstance(value, list):
+        return [_filled(item, values) for item in value]
+    if isinstance(value, dict):
+        filled = {key: _filled(item, values) for key, item in value.items()}
+        kept = {key: item for key, item in filled.items() if item not in ("", None)}
+        for key, item in value.items():
+            if isinstance(item, dict) and set(kept[key]) <= {"type"} and kept[key] != item:
+                del kept[key]
+        return kept
+    return value
+
+
+def _worded(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return "\n".join(f"- {item}" for item in value)
+    return str(value)
