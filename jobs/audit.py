@@ -12,7 +12,7 @@ import hmac
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -57,8 +57,10 @@ def event_hash(event: Event, previous: str) -> str:
     )
 
 
-def seal(*, now: datetime) -> Seal | None:
-    """Seal the chains that grew. None where nothing did, or another process sealed just now."""
+def seal(*, now: datetime, at_most_every: timedelta = timedelta(0)) -> Seal | None:
+    """Seal the chains that grew. None where nothing did, or the last seal is too young."""
+    if Seal.objects.filter(at__gt=now - at_most_every).exists():
+        return None
     with transaction.atomic():
         grown = list(
             Job.objects.select_for_update(skip_locked=True)
@@ -117,27 +119,29 @@ def _verify_chains() -> Iterator[Finding]:
     for job_id, ref, count, head in jobs.iterator(chunk_size=500):
         previous, seq = "", 0
         for event in Event.objects.filter(job_id=job_id).order_by("seq").iterator():
-            seq += 1
-            if event.seq != seq:
-                yield Finding(ref, seq, "is missing.")
+            if event.seq != seq + 1:
+                yield Finding(ref, seq + 1, "is missing.")
                 break
+            seq = event.seq
             if not hmac.compare_digest(event.hash, event_hash(event, previous)):
                 yield Finding(ref, seq, "was changed, or stands in another's place.")
                 break
             previous = event.hash
         else:
             if (seq, previous) != (count, head):
-                yield Finding(ref, min(seq, count) + 1, f"{count} events are recorded, {seq} found.")
+                yield Finding(
+                    ref, min(seq, count) + 1, f"{count} events are recorded, {seq} found."
+                )
 
 
 def _verify_seals() -> Iterator[Finding]:
     previous, number = "", 0
     for row in Seal.objects.order_by("number").iterator():
-        number += 1
-        name = f"seal {number}"
-        if row.number != number:
+        name = f"seal {number + 1}"
+        if row.number != number + 1:
             yield Finding(name, None, "is missing.")
             return
+        number = row.number
         if row.key_id != key_id():
             yield Finding(name, None, "was made with another AUDIT_KEY.")
             return
@@ -161,7 +165,9 @@ def _verify_heads(row: Seal) -> Iterator[Finding]:
         }
         for job_id, count, head in heads:
             if job_id not in refs:
-                yield Finding(f"job {job_id}", None, f"was sealed in seal {row.number} and is gone.")
+                yield Finding(
+                    f"job {job_id}", None, f"was sealed in seal {row.number} and is gone."
+                )
             elif hashes.get((job_id, count)) != head:
                 yield Finding(refs[job_id], count, f"is not what seal {row.number} recorded.")
 

@@ -113,7 +113,7 @@ def _pdf_text(name: str, content: bytes) -> str:
     try:
         pages = pypdf.PdfReader(io.BytesIO(content)).pages
         return "\f".join(page.extract_text() for page in pages).strip("\f")
-    except Exception as error:  # noqa: BLE001 - a parser of hostile files may raise anything
+    except Exception as error:
         logger.warning("no text could be read in %s: %s", name, error)
         return ""
 

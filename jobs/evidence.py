@@ -242,7 +242,9 @@ def _structured(text: str, schema: Mapping[str, Any]) -> tuple[Any, list[Warned]
         value = clean(json.loads(text))
     except ValueError as error:
         return None, [Warned("not_json", f"The output is not the JSON that was asked for: {error}")]
-    violations = sorted(Draft202012Validator(schema).iter_errors(value), key=lambda v: list(map(str, v.path)))
+    violations = sorted(
+        Draft202012Validator(schema).iter_errors(value), key=lambda v: list(map(str, v.path))
+    )
     warnings = [
         Warned(
             "schema_violation",
@@ -263,8 +265,11 @@ def _quotes(
     searchable = [(document, Searchable.of(document.text)) for document in documents]
     found: list[Source] = []
     missing: list[Warned] = [
-        Warned("document_without_text", f"No text could be read in {document.name}, so quotes "
-               "from it cannot be looked up.", document.name)
+        Warned(
+            "document_without_text",
+            f"No text could be read in {document.name}, so quotes from it cannot be looked up.",
+            document.name,
+        )
         for document in documents
         if not document.text.strip()
     ]

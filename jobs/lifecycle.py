@@ -179,7 +179,9 @@ def move(
     """
     source = Status(job.status)
     if to not in TRANSITIONS[source]:
-        raise IllegalMove(f"{job.ref} is {source.label.lower()}: it cannot become {to.label.lower()}.")
+        raise IllegalMove(
+            f"{job.ref} is {source.label.lower()}: it cannot become {to.label.lower()}."
+        )
     if (gate is None) == (to is Status.NEEDS_REVIEW):
         raise IllegalMove(f"{job.ref}: a job needs review if and only if a gate opens with it.")
     if source is Status.NEEDS_REVIEW:

@@ -20,8 +20,12 @@ _INCLUDES = {
 PREVIOUS_RESULT_LENGTH = 100_000
 
 
+class DocumentChanged(Exception):
+    """A document's file is gone, or no longer what the job was given."""
+
+
 def create_body(turn: Turn) -> dict[str, Any]:
-    """The whole body, documents included. Reads their files."""
+    """The whole body, documents included. Reads their files; raises `DocumentChanged`."""
     body = describe(turn)
     content = body["input"][0]["content"]
     for part, document in zip(content, turn.attempt.job.documents.all(), strict=False):
@@ -114,12 +118,18 @@ def _message(turn: Turn) -> str:
 
 
 def _file_part(document: Document) -> dict[str, Any]:
-    with document.file.open("rb") as file:
-        content = base64.b64encode(file.read()).decode()
+    try:
+        with document.file.open("rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise DocumentChanged(f"The file of {document.name} cannot be read: {error}") from error
+    if hashlib.sha256(content).hexdigest() != document.sha256:
+        raise DocumentChanged(f"The file of {document.name} is not what the job was given.")
+    encoded = base64.b64encode(content).decode()
     return {
         "type": "input_file",
         "filename": document.name,
-        "file_data": f"data:{document.content_type};base64,{content}",
+        "file_data": f"data:{document.content_type};base64,{encoded}",
     }
 
 

@@ -145,7 +145,9 @@ USE_TZ = True
 
 _SQLITE = f"sqlite:///{VAR_DIR / 'jobsite.sqlite3'}"
 _db_hint = "Use sqlite:////path/to/file or postgres://user:password@host:5432/name."
-_database = _read("DATABASE_URL", environ.Env.db_url_config, None, _db_hint) or environ.Env.db_url_config(_SQLITE)
+_database = _read(
+    "DATABASE_URL", environ.Env.db_url_config, None, _db_hint
+) or environ.Env.db_url_config(_SQLITE)
 _engine = _database.get("ENGINE", "")
 if _engine.endswith("sqlite3"):
     _database["OPTIONS"] = {
@@ -167,7 +169,11 @@ elif _engine.endswith(("postgresql", "psycopg2")):
     _database["CONN_HEALTH_CHECKS"] = True
 else:
     SETTINGS_PROBLEMS.append(
-        ("jobsite.E001", f"DATABASE_URL names no database that Jobsite runs on: {_engine}", _db_hint)
+        (
+            "jobsite.E001",
+            f"DATABASE_URL names no database that Jobsite runs on: {_engine}",
+            _db_hint,
+        )
     )
     _database = environ.Env.db_url_config(_SQLITE)
 DATABASES = {"default": _database}
@@ -197,7 +203,10 @@ MAX_DOCUMENTS_BYTES = 45 * 1024 * 1024
 # Mail -----------------------------------------------------------------------------------------
 
 _email = _read(
-    "EMAIL_URL", environ.Env.email_url_config, None, "Use smtp+tls://user:password@host:587 or consolemail://."
+    "EMAIL_URL",
+    environ.Env.email_url_config,
+    None,
+    "Use smtp+tls://user:password@host:587 or consolemail://.",
 )
 _email = _email or environ.Env.email_url_config("consolemail://")
 EMAIL_BACKEND = _email["EMAIL_BACKEND"]
@@ -221,6 +230,8 @@ SANDBOX = not OPENAI_API_KEY
 OPENAI_BASE_URL = _text("OPENAI_BASE_URL") or (
     f"http://127.0.0.1:{SANDBOX_PORT}/v1" if SANDBOX else "https://api.openai.com/v1"
 )
+#: The model that shipped job types are set up with. Versions that exist keep theirs.
+OPENAI_MODEL = _text("OPENAI_MODEL", "gpt-5.6-terra")
 OPENAI_WEBHOOK_SECRET = _text("OPENAI_WEBHOOK_SECRET")
 if SANDBOX and not OPENAI_WEBHOOK_SECRET:
     _derived = hmac.new(SECRET_KEY.encode(), b"sandbox webhooks", hashlib.sha256).digest()

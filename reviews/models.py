@@ -36,9 +36,7 @@ class Decision(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     job = models.ForeignKey(Job, models.PROTECT, related_name="decisions")
-    gate = models.ForeignKey(
-        Gate, models.PROTECT, null=True, blank=True, related_name="decisions"
-    )
+    gate = models.ForeignKey(Gate, models.PROTECT, null=True, blank=True, related_name="decisions")
     ruling = models.CharField(max_length=20, choices=Ruling)
     actor = models.ForeignKey(User, models.PROTECT, related_name="decisions")
     role = models.CharField(max_length=20, choices=Role)
@@ -57,11 +55,12 @@ class Decision(models.Model):
                 condition=Q(ruling__in=Ruling.values), name="decision_ruling_known"
             ),
             models.UniqueConstraint(
-                fields=["gate"], condition=Q(ruling__in=sorted(CLOSING)), name="decision_closes_gate_once"
+                fields=["gate"],
+                condition=Q(ruling__in=sorted(CLOSING)),
+                name="decision_closes_gate_once",
             ),
             models.CheckConstraint(
-                condition=~Q(ruling=Ruling.APPROVE)
-                | (~Q(content_hash="") & Q(gate__isnull=False)),
+                condition=~Q(ruling=Ruling.APPROVE) | (~Q(content_hash="") & Q(gate__isnull=False)),
                 name="decision_approval_names_content",
             ),
             models.CheckConstraint(

@@ -83,7 +83,9 @@ class Attempt(models.Model):
             ),
             models.CheckConstraint(condition=Q(state__in=State.values), name="attempt_state_known"),
             models.CheckConstraint(
-                condition=Q(state__in=sorted(OPEN), next_check_at__isnull=False, ended_at__isnull=True)
+                condition=Q(
+                    state__in=sorted(OPEN), next_check_at__isnull=False, ended_at__isnull=True
+                )
                 | Q(state__in=sorted(ENDED), ended_at__isnull=False),
                 name="attempt_open_is_due_ended_is_dated",
             ),

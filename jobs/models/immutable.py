@@ -8,7 +8,6 @@ from typing import Any
 
 from django.db import connections
 
-
 APPEND_ONLY = ("jobs_event", "jobs_promptversion", "jobs_seal", "reviews_decision")
 
 _SQLITE = """

@@ -59,7 +59,7 @@ class Job(models.Model):
     lane = models.CharField(max_length=20, choices=Lane)
     input = models.JSONField(default=dict)
     input_summary = models.CharField(max_length=200, blank=True)
-    idempotency_key = models.CharField(max_length=200, null=True, blank=True)
+    idempotency_key = models.CharField(max_length=200, blank=True)
     request_fingerprint = models.CharField(max_length=64, blank=True)
 
     status = models.CharField(max_length=20, choices=Status, default=Status.QUEUED)
@@ -133,7 +133,9 @@ class Job(models.Model):
                 condition=Q(sealed_count__lte=F("event_count")), name="job_sealed_lte_events"
             ),
             models.UniqueConstraint(
-                fields=["workspace", "requester", "idempotency_key"], name="job_idempotency_key"
+                fields=["workspace", "requester", "idempotency_key"],
+                condition=~Q(idempotency_key=""),
+                name="job_idempotency_key",
             ),
         ]
         indexes = [

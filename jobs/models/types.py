@@ -48,14 +48,22 @@ class JobType(models.Model):
 
     slug = models.SlugField()
     workspace = models.ForeignKey(
-        Workspace, models.CASCADE, null=True, blank=True, related_name="job_types",
+        Workspace,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="job_types",
         help_text="Empty: available in every workspace.",
     )
     name = models.CharField(max_length=100)
     description = models.TextField(help_text="What it does, in words that a requester understands.")
     enabled = models.BooleanField(default=True)
     current_version = models.ForeignKey(
-        "PromptVersion", models.PROTECT, null=True, blank=True, related_name="+",
+        "PromptVersion",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
         help_text="What new jobs use. Jobs that exist keep theirs.",
     )
     input_schema = models.JSONField(
@@ -73,15 +81,15 @@ class JobType(models.Model):
         default=False,
         help_text="Look every object with a “quote” in the structured output up in the documents.",
     )
-    own_approval = models.BooleanField(
-        "requesters may approve their own jobs", default=False
-    )
+    own_approval = models.BooleanField("requesters may approve their own jobs", default=False)
     review_levels = models.PositiveSmallIntegerField(
-        default=2, validators=[MinValueValidator(1)],
+        default=2,
+        validators=[MinValueValidator(1)],
         help_text="How far a review can be escalated; reviewers decide on the first level.",
     )
     max_attempts = models.PositiveSmallIntegerField(
-        default=3, validators=[MinValueValidator(1)],
+        default=3,
+        validators=[MinValueValidator(1)],
         help_text="Tries before a passing fault fails the job.",
     )
     may_pay_twice = models.BooleanField(
@@ -113,7 +121,9 @@ class JobType(models.Model):
                 condition=models.Q(workspace=None),
                 name="job_type_once_everywhere",
             ),
-            models.CheckConstraint(condition=models.Q(lane__in=Lane.values), name="job_type_lane_known"),
+            models.CheckConstraint(
+                condition=models.Q(lane__in=Lane.values), name="job_type_lane_known"
+            ),
             models.CheckConstraint(
                 condition=models.Q(min_documents__lte=models.F("max_documents")),
                 name="job_type_documents_min_lte_max",
@@ -139,7 +149,8 @@ class PromptVersion(models.Model):
     tools = models.JSONField(default=list, blank=True)
     output_schema = models.JSONField(null=True, blank=True, validators=[_check_schema])
     options = models.JSONField(
-        default=dict, blank=True,
+        default=dict,
+        blank=True,
         help_text="Further parameters of the request: reasoning, max_output_tokens, service_tier …",
     )
     created_at = models.DateTimeField(auto_now_add=True)

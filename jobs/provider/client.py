@@ -1,6 +1,5 @@
 """The calls: create, retrieve, cancel. Each answers with a response or raises a `ProviderError`."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -8,9 +7,7 @@ import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient, OpenAIError
 
 from jobs.provider import errors, payloads
-from jobs.provider.payloads import ProviderResponse
-
-_RESPONSE_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+from jobs.provider.payloads import RESPONSE_ID, ProviderResponse
 
 
 class Provider:
@@ -84,6 +81,6 @@ def _read(raw: httpx2.Response) -> ProviderResponse:
 
 def _checked(response_id: str) -> str:
     """The id, which becomes part of a path."""
-    if not _RESPONSE_ID.fullmatch(response_id):
+    if not RESPONSE_ID.fullmatch(response_id):
         raise errors.NotFound("not_found", "That is not the id of a response.")
     return response_id

@@ -1,6 +1,7 @@
 """A provider response as we read it: a frozen view over the body that is stored verbatim."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,10 @@ STATES: Mapping[str, State] = {
     "failed": State.FAILED,
     "cancelled": State.CANCELED,
 }
+
+
+#: What an id looks like: it becomes part of a path, and a key.
+RESPONSE_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 class Unreadable(ValueError):
@@ -55,14 +60,14 @@ def read(body: bytes, *, request_id: str = "") -> ProviderResponse:
         data = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"not JSON: {error}") from None
-    if not isinstance(data, dict) or not isinstance(data.get("id"), str) or not data["id"]:
+    if not isinstance(data, dict) or not RESPONSE_ID.fullmatch(str(data.get("id", ""))):
         raise Unreadable("not a response object")
     status = data.get("status")
     status = status if isinstance(status, str) else ""
     return ProviderResponse(
         body=body,
         data=data,
-        id=data["id"],
+        id=str(data["id"]),
         status=status[:60],
         state=STATES.get(status, State.LIVE),
         request_id=request_id[:200],

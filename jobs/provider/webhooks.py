@@ -3,9 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
+from typing import TYPE_CHECKING
 
-from openai import OpenAI
+from jobs.provider.payloads import RESPONSE_ID
+from jobs.text import clean
+
+if TYPE_CHECKING:
+    from openai import OpenAI
 
 
 class Rejected(ValueError):
@@ -21,9 +26,12 @@ class WebhookEvent:
     response_id: str
 
 
-@lru_cache(maxsize=1)
-def verifier() -> OpenAI:
-    """The SDK's client, made once: making one costs more than answering a webhook may."""
+@cache
+def verifier() -> "OpenAI":
+    """The SDK's client, made once: importing and making it costs more than answering a webhook
+    may, so the web server makes it before the first one comes."""
+    from openai import OpenAI
+
     return OpenAI(api_key="unused", base_url="http://127.0.0.1:9/v1")
 
 
@@ -45,9 +53,9 @@ def verify(body: bytes, headers: Mapping[str, str], *, secret: str) -> WebhookEv
         raise Rejected("not a webhook event")
     about = data.get("data")
     about_id = about.get("id") if isinstance(about, dict) else None
-    is_response = data["type"].startswith("response.") and isinstance(about_id, str)
+    is_response = data["type"].startswith("response.") and RESPONSE_ID.fullmatch(str(about_id))
     return WebhookEvent(
         id=webhook_id[:200],
-        type=data["type"][:100],
-        response_id=about_id[:200] if is_response and isinstance(about_id, str) else "",
+        type=clean(data["type"])[:100],
+        response_id=str(about_id) if is_response else "",
     )

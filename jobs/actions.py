@@ -1,0 +1,369 @@
+"""Verbs that people use. Each asks the one rule (`jobs.access`) before it does anything.
+
+All but `submit` work on a job that the caller holds with `lifecycle.locked`, and answer the role
+in which the person acted.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from jsonschema import Draft202012Validator
+
+from jobs import lifecycle, requests
+from jobs.access import UNKNOWN_SUBMIT, Action, NotAllowed, may_submit, require
+from jobs.documents import ReadDocument, Unusable, Upload, read_documents
+from jobs.ids import new_ref, uuid7
+from jobs.lifecycle import GateSpec, Reason
+from jobs.models import (
+    Attempt,
+    Cause,
+    Document,
+    GateKind,
+    Job,
+    JobType,
+    Lane,
+    Role,
+    State,
+    Status,
+    Turn,
+    User,
+    Verb,
+    WebhookReceipt,
+    Workspace,
+)
+from jobs.models.jobs import document_path
+from jobs.text import clean, clipped
+
+#: Characters of all of a job's input together, documents aside.
+MAX_INPUT_LENGTH = 200_000
+
+
+@dataclass(frozen=True)
+class InputProblem:
+    """What is wrong with one input; `field` is "" where it is about the whole."""
+
+    field: str
+    text: str
+
+
+class BadInput(ValueError):
+    """The input cannot be taken. `problems` says what to mend, field by field."""
+
+    def __init__(self, problems: Sequence[InputProblem]) -> None:
+        super().__init__(" ".join(f"{p.field}: {p.text}" if p.field else p.text for p in problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """`created` is false where the idempotency key had been used before; then `same_request` says
+    whether it was for the same request."""
+
+    job: Job
+    created: bool
+    same_request: bool = True
+
+
+def submit(
+    job_type: JobType,
+    *,
+    requester: User,
+    workspace: Workspace,
+    input: Mapping[str, Any],
+    uploads: Sequence[Upload] = (),
+    idempotency_key: str = "",
+    parent: Job | None = None,
+    now: datetime,
+) -> Submitted:
+    """Store a job, its documents and its first attempt; the engine does the rest.
+
+    The same `idempotency_key` of the same person in the same workspace gives the same job. Raises
+    `NotAllowed` and `BadInput`; then nothing is stored.
+    """
+    if not may_submit(requester, workspace):
+        raise NotAllowed(f"{requester} may not submit jobs in {workspace}.")
+    key = idempotency_key
+    _check_key(key)
+    documents = _checked(job_type, input, uploads)
+    fingerprint = _fingerprint(job_type, input, documents)
+    if key and (known := _known(requester, workspace, key, fingerprint)):
+        return known
+    job_id = uuid7()
+    stored: list[str] = []
+    try:
+        rows = [_stored(job_id, at, document, stored) for at, document in enumerate(documents, 1)]
+        with transaction.atomic():
+            job = Job.objects.create(
+                id=job_id,
+                ref=_free_ref(),
+                workspace=workspace,
+                job_type=job_type,
+                prompt_version=job_type.current_version,
+                requester=requester,
+                parent=parent,
+                lane=job_type.lane,
+                input=dict(input),
+                idempotency_key=key,
+                request_fingerprint=fingerprint,
+                progress_message="Waiting to start",
+                created_at=now,
+                updated_at=now,
+                **_deadlines(job_type, now),
+            )
+            Document.objects.bulk_create(rows)
+            names = ", ".join(document.name for document in documents)
+            said = " · ".join(part for part in (requests.summary(job), names) if part)
+            lifecycle.note(job, input_summary=clipped(said, 200))
+            _begin(job, now=now)
+    except BaseException as error:
+        for name in stored:
+            default_storage.delete(name)
+        if isinstance(error, IntegrityError) and key:
+            # The same key arrived twice at once, and the other one was first.
+            known = _known(requester, workspace, key, fingerprint)
+            if known:
+                return known
+        raise
+    return Submitted(job, created=True)
+
+
+def cancel(job: Job, *, actor: User, now: datetime, note: str = "") -> Role:
+    """Cancel: at once where nothing runs; otherwise the engine asks the provider, and the job is
+    canceled whichever way that ends."""
+    role = require(actor, job, Action.CANCEL)
+    by = Reason("canceled_by_person", note or f"Canceled by {actor}.")
+    if job.status == Status.RUNNING:
+        asked = Reason(
+            "cancel_requested", note or f"{actor} asked to cancel; OpenAI is being told."
+        )
+        lifecycle.note(
+            job,
+            cancel_requested_at=now,
+            cancel_requested_by=actor,
+            reason_code=asked.code,
+            reason_text=asked.text,
+        )
+        lifecycle.record(job, Verb.CANCEL_REQUESTED, now=now, actor=actor, reason=asked)
+        Attempt.objects.filter(job=job, state=State.LIVE).update(next_check_at=now)
+        return role
+    for attempt in job.attempts.filter(state=State.SUBMITTING):
+        # A create that is on its way meanwhile is canceled at the provider once it is answered.
+        lifecycle.move_attempt(attempt, State.CANCELED, now=now)
+    lifecycle.move(
+        job,
+        Status.CANCELED,
+        verb=Verb.CANCELED,
+        now=now,
+        actor=actor,
+        reason=by,
+        progress_message="Canceled",
+    )
+    return role
+
+
+def retry(job: Job, *, actor: User, now: datetime, note: str = "") -> Role:
+    """A new attempt of the same job, with the deadlines of its type counted anew."""
+    role = require(actor, job, Action.RETRY)
+    _queue_again(job, Verb.RETRIED, Cause.RETRY, actor=actor, now=now, note=note)
+    return role
+
+
+def request_changes(job: Job, *, actor: User, now: datetime, note: str) -> Role:
+    """A new attempt that is given the feedback in `note`."""
+    role = require(actor, job, Action.REQUEST_CHANGES)
+    _queue_again(job, Verb.CHANGES_REQUESTED, Cause.CHANGES, actor=actor, now=now, note=note)
+    return role
+
+
+def archive(job: Job, *, actor: User, now: datetime, note: str = "") -> Role:
+    role = require(actor, job, Action.ARCHIVE)
+    lifecycle.note(job, archived_at=now, archived_by=actor)
+    reason = Reason("archived", note) if note else None
+    lifecycle.record(job, Verb.ARCHIVED, now=now, actor=actor, reason=reason)
+    return role
+
+
+def settle(
+    job: Job, *, actor: User, now: datetime, note: str = "", response_id: str | None = None
+) -> Role:
+    """End the wait for an unknown submit: name its response, or say that there is none.
+
+    A named response is looked up by the engine, and adopted if its metadata names this job.
+    """
+    role = require(actor, job, Action.SETTLE)
+    attempt = job.attempts.get(state=State.UNKNOWN)
+    if response_id:
+        WebhookReceipt.objects.create(
+            webhook_id=f"operator-{uuid.uuid4()}",
+            event_type="operator",
+            response_id=response_id,
+            body=b"",
+            received_at=now,
+            next_check_at=now,
+        )
+        reason = Reason("response_named", note or f"{actor} named the response {response_id}.")
+        lifecycle.record(job, Verb.SETTLED, now=now, actor=actor, reason=reason)
+        return role
+    text = note or f"{actor} found no response for this submit at OpenAI."
+    lifecycle.move_attempt(
+        attempt, State.FAILED, now=now, error_code=UNKNOWN_SUBMIT, error_text=text
+    )
+    lifecycle.move(
+        job,
+        Status.FAILED,
+        verb=Verb.SETTLED,
+        now=now,
+        actor=actor,
+        reason=Reason(UNKNOWN_SUBMIT, text),
+        progress_message="Failed",
+    )
+    return role
+
+
+def _queue_again(
+    job: Job, verb: Verb, cause: Cause, *, actor: User, now: datetime, note: str
+) -> None:
+    lifecycle.move(
+        job,
+        Status.QUEUED,
+        verb=verb,
+        now=now,
+        actor=actor,
+        reason=Reason(verb.value, note) if note else None,
+        cancel_requested_at=None,
+        cancel_requested_by=None,
+        archived_at=None,
+        archived_by=None,
+        progress_done=0,
+        progress_message="Waiting to start",
+        warnings=[],
+        **_deadlines(job.job_type, now),
+    )
+    lifecycle.open_attempt(job, now=now, cause=cause, caused_by=actor, feedback=note)
+
+
+def _begin(job: Job, *, now: datetime) -> None:
+    """The first event and, by lane, the first attempt or the gate before it."""
+    lifecycle.record(job, Verb.SUBMITTED, now=now, actor=job.requester, to_status=Status.QUEUED)
+    if job.lane != Lane.APPROVAL:
+        lifecycle.open_attempt(job, now=now, cause=Cause.FIRST)
+        return
+    planned = Turn(attempt=Attempt(job=job, cause=Cause.FIRST))
+    lifecycle.move(
+        job,
+        Status.NEEDS_REVIEW,
+        verb=Verb.REVIEW_ASKED,
+        now=now,
+        gate=GateSpec(
+            GateKind.BEFORE_RUN,
+            (Reason("before_run", "Jobs of this type are approved before they run."),),
+            requests.content_hash(requests.describe(planned)),
+        ),
+        progress_message="Waiting for approval",
+    )
+
+
+def _checked(
+    job_type: JobType, input: Mapping[str, Any], uploads: Sequence[Upload]
+) -> list[ReadDocument]:
+    problems: list[InputProblem] = []
+    if not job_type.enabled or job_type.current_version is None:
+        problems.append(InputProblem("", f"{job_type} takes no new jobs at the moment."))
+    if clean(dict(input)) != dict(input):
+        problems.append(InputProblem("", "The input has characters that cannot be stored (NUL)."))
+    if len(json.dumps(dict(input))) > MAX_INPUT_LENGTH:
+        problems.append(
+            InputProblem("", f"The input is longer than {MAX_INPUT_LENGTH} characters.")
+        )
+    for error in Draft202012Validator(job_type.input_schema).iter_errors(dict(input)):
+        problems.append(InputProblem(*_worded(error)))
+    least, most = job_type.min_documents, job_type.max_documents
+    if not least <= len(uploads) <= most:
+        wanted = f"{least} to {most} files" if most else "no files"
+        problems.append(InputProblem("files", f"{job_type} takes {wanted}; {len(uploads)} given."))
+    documents: list[ReadDocument] = []
+    if len(uploads) <= most:
+        try:
+            documents = read_documents(list(uploads))
+        except Unusable as error:
+            problems.append(InputProblem("files", str(error)))
+    if problems:
+        raise BadInput(problems)
+    return documents
+
+
+def _worded(error: Any) -> tuple[str, str]:
+    """A violation of the form's schema, as (field, sentence)."""
+    field = ".".join(str(part) for part in error.path)
+    if error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        return ".".join([*map(str, error.path), *missing[:1]]), "is required."
+    if error.validator == "additionalProperties":
+        known = ", ".join(error.schema.get("properties", {})) or "none"
+        return field, f"{error.message}. Known inputs: {known}."
+    if error.validator == "minLength":
+        return field, "must not be empty."
+    return field, f"{error.message}."
+
+
+def _check_key(key: str) -> None:
+    if len(key) > 200 or clean(key) != key:
+        raise BadInput([InputProblem("idempotency_key", "can have 200 characters at most.")])
+
+
+def _known(requester: User, workspace: Workspace, key: str, fingerprint: str) -> Submitted | None:
+    job = Job.objects.filter(
+        Q(requester=requester, workspace=workspace, idempotency_key=key)
+    ).first()
+    return job and Submitted(
+        job, created=False, same_request=job.request_fingerprint == fingerprint
+    )
+
+
+def _fingerprint(
+    job_type: JobType, input: Mapping[str, Any], documents: Sequence[ReadDocument]
+) -> str:
+    said = [job_type.pk, dict(input), [[document.name, document.sha256] for document in documents]]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _stored(
+    job_id: uuid.UUID, position: int, document: ReadDocument, stored: list[str]
+) -> Document:
+    """The row of a document whose file is stored now, outside the transaction."""
+    row = Document(
+        job_id=job_id,
+        position=position,
+        name=document.name,
+        content_type=document.content_type,
+        size=len(document.content),
+        sha256=document.sha256,
+        text=document.text,
+    )
+    path = document_path(row, document.name)
+    row.file.name = default_storage.save(path, ContentFile(document.content))
+    stored.append(row.file.name)
+    return row
+
+
+def _free_ref() -> str:
+    ref = new_ref()
+    while Job.objects.filter(ref=ref).exists():
+        ref = new_ref()
+    return ref
+
+
+def _deadlines(job_type: JobType, now: datetime) -> dict[str, datetime]:
+    return {
+        "start_by": now + timedelta(seconds=job_type.start_within),
+        "finish_by": now + timedelta(seconds=job_type.finish_within),
+    }

@@ -1,0 +1,366 @@
+"""The sweep: claim what is due, ask the provider about all of it at once, write the answers down.
+
+What there is to do is rows that are due, never messages: a sweep may die at any instruction, and
+the next one finds the same rows. Calls run on one event loop with one client for the life of the
+process; between two turns of that loop, answers are written and new work is claimed, so that one
+slow call holds nothing up.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import F
+from django.utils import timezone
+
+from jobs import audit, leases, outcomes, policy, requests
+from jobs.forecast import Forecast
+from jobs.models import Attempt, Gate, State, Status, Turn, WebhookReceipt
+from jobs.provider.client import Provider
+from jobs.provider.errors import NotFound, OutcomeUnknown, ProviderError
+from jobs.provider.payloads import ProviderResponse
+
+logger = logging.getLogger(__name__)
+
+#: Calls under way at once in one sweep.
+MOST_IN_FLIGHT = 64
+#: Seconds.
+LOOP_TURN = 0.2
+BEAT_EVERY = 0.5
+RENEW_EVERY = 4.0
+LOOK_AROUND_EVERY = 1.0
+SEAL_EVERY = 60.0
+#: A row that breaks the sweep is put off by this much, doubled each time, up to an hour.
+POISON_PAUSE = 30.0
+RECEIPT_LEASE = timedelta(seconds=30)
+RECEIPT_TRIES = 12
+
+
+@dataclass
+class Call:
+    """One call on its way, and what it is about."""
+
+    kind: str
+    attempt_id: UUID
+    turn_id: UUID
+    was_due_at: datetime | None = None
+    age: float = 0.0
+    job_type_id: int = 0
+    shown: str = ""
+    plain: bool = True
+
+
+@dataclass
+class Adoption:
+    """A response that a webhook or a person named, and that no turn has."""
+
+    receipt: WebhookReceipt
+
+
+@cache
+def runtime() -> tuple[asyncio.AbstractEventLoop, Provider]:
+    """This process's event loop and its client: made once, because connections are worth keeping."""
+    provider = Provider(
+        base_url=settings.OPENAI_BASE_URL,
+        api_key=settings.OPENAI_API_KEY or "sandbox",
+        create_timeout=settings.OPENAI_CREATE_TIMEOUT,
+        lookup_timeout=settings.OPENAI_RETRIEVE_TIMEOUT,
+    )
+    return asyncio.new_event_loop(), provider
+
+
+class Sweep:
+    """Works through due rows until told to stop; `tick` is one round."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        provider: Provider,
+        *,
+        clock: Callable[[], datetime] = timezone.now,
+    ) -> None:
+        self.loop = loop
+        self.provider = provider
+        self.clock = clock
+        self.token = uuid.uuid4()
+        self.forecast = Forecast()
+        self.calls: dict[asyncio.Task[ProviderResponse], Call | Adoption] = {}
+        self.requests = 0
+        self._renewed = self._looked_around = time.monotonic()
+        self._sealed = 0.0
+
+    def tick(self, *, claim: bool = True) -> None:
+        """Claim, let calls run for up to `LOOP_TURN` seconds, write down what came back."""
+        room = MOST_IN_FLIGHT - len(self.calls)
+        if claim and room > 0:
+            self._claim(room)
+            self._look_around()
+        self._run_loop()
+        self._write_back([task for task in self.calls if task.done()])
+        self._renew()
+
+    def run_until_idle(self) -> None:
+        """Finish the calls that are on their way, claiming nothing new."""
+        while self.calls:
+            self.tick(claim=False)
+
+    def _claim(self, room: int) -> None:
+        ids = leases.claim_due(self.token, now=self.clock(), limit=room)
+        if not ids:
+            return
+        turns = (
+            Turn.objects.filter(attempt__in=ids)
+            .select_related("attempt__job__job_type", "attempt__job__prompt_version")
+            .defer("payload", "late_payload", "request")
+            .order_by("number")
+        )
+        for turn in {turn.attempt_id: turn for turn in turns}.values():
+            with self._poison_kept_apart(turn.attempt):
+                self._take_up(turn)
+
+    def _take_up(self, turn: Turn) -> None:
+        """Do what is due for an attempt, or put the call that it needs on its way."""
+        now, attempt, job = self.clock(), turn.attempt, turn.attempt.job
+        limit = job.start_by if attempt.state == State.SUBMITTING else job.finish_by
+        if not attempt.is_open:
+            self._tidy_up(turn)
+        elif attempt.state == State.SUBMITTING and turn.sent_at:
+            outcomes.send_never_answered(turn.pk, now=now)
+        elif limit <= now and job.status in (Status.QUEUED, Status.RUNNING):
+            outcomes.deadline_passed(turn.pk, now=now)
+        elif attempt.state == State.SUBMITTING:
+            self._send(turn)
+        elif attempt.state == State.UNKNOWN:
+            outcomes.unknown_wait_over(turn.pk, now=now)
+        elif job.cancel_requested_at and attempt.cancel_sent_at is None:
+            self._start("cancel", turn, self.provider.cancel(str(turn.response_id)))
+        else:
+            self._retrieve(turn)
+
+    def _tidy_up(self, turn: Turn) -> None:
+        """An ended attempt: cancel what the job no longer waits for, then see how it ended."""
+        attempt = turn.attempt
+        unwanted = attempt.state == State.CANCELED and turn.payload is None
+        if not turn.response_id:
+            Attempt.objects.filter(pk=attempt.pk).update(
+                next_check_at=None, lease_token=None, lease_until=None
+            )
+        elif unwanted and attempt.cancel_sent_at is None:
+            self._start("cancel", turn, self.provider.cancel(turn.response_id))
+        else:
+            self._retrieve(turn)
+
+    def _send(self, turn: Turn) -> None:
+        """Mark the turn as sent, and only then send it."""
+        try:
+            body = requests.create_body(turn)
+        except requests.DocumentChanged as error:
+            outcomes.cannot_be_sent(turn.pk, str(error), now=self.clock())
+            return
+        marked = Turn.objects.filter(
+            pk=turn.pk,
+            sent_at=None,
+            attempt__state=State.SUBMITTING,
+            attempt__lease_token=self.token,
+        ).update(sent_at=self.clock(), request=requests.describe(turn))
+        if marked:
+            self._start("create", turn, self.provider.create(body))
+
+    def _retrieve(self, turn: Turn) -> None:
+        include = requests.includes(turn.attempt.job.prompt_version.tools)
+        self._start(
+            "retrieve", turn, self.provider.retrieve(str(turn.response_id), include=include)
+        )
+
+    def _start(self, kind: str, turn: Turn, call: Coroutine[Any, Any, ProviderResponse]) -> None:
+        attempt, job = turn.attempt, turn.attempt.job
+        submitted = attempt.submitted_at or self.clock()
+        self.requests += 1
+        self.calls[self.loop.create_task(call)] = Call(
+            kind,
+            attempt.pk,
+            turn.pk,
+            was_due_at=attempt.next_check_at,
+            age=(self.clock() - submitted).total_seconds(),
+            job_type_id=job.job_type_id,
+            shown=job.progress_message,
+            plain=attempt.is_open and not attempt.failures and not attempt.missing_since,
+        )
+
+    def _run_loop(self) -> None:
+        async def turn() -> None:
+            if self.calls:
+                await asyncio.wait(
+                    self.calls, timeout=LOOP_TURN, return_when=asyncio.FIRST_COMPLETED
+                )
+            else:
+                await asyncio.sleep(LOOP_TURN)
+
+        self.loop.run_until_complete(turn())
+
+    def _write_back(self, done: Iterable[asyncio.Task[ProviderResponse]]) -> None:
+        still_running = []
+        for task in done:
+            call = self.calls.pop(task)
+            error = task.exception()
+            if isinstance(call, Adoption):
+                self._adopt(call.receipt, None if error else task.result(), error)
+                continue
+            if error is None and call.kind == "retrieve" and self._is_plain(call, task.result()):
+                still_running.append((call.attempt_id, call.was_due_at, self._next_check(call)))
+                continue
+            with self._poison_kept_apart(call.attempt_id):
+                self._write(call, None if error else task.result(), error)
+        if still_running:
+            leases.write_still_running(still_running, self.token, now=self.clock())
+
+    def _write(
+        self, call: Call, response: ProviderResponse | None, error: BaseException | None
+    ) -> None:
+        now = self.clock()
+        if response is not None:
+            if call.kind == "create":
+                outcomes.accepted(call.turn_id, response, now=now, adopted=False)
+            elif call.kind == "cancel" and response.state is State.LIVE:
+                outcomes.cancel_sent(call.turn_id, now=now)
+            else:
+                outcomes.looked_up(call.turn_id, response, now=now, was_due_at=call.was_due_at)
+        elif not isinstance(error, ProviderError):
+            if call.kind == "create":
+                # Nothing is known of what left: it must not be sent again.
+                unknown = OutcomeUnknown("no_answer", f"Submitting it broke: {error!r}")
+                outcomes.not_accepted(call.turn_id, unknown, now=now)
+            raise error or RuntimeError("a call ended without an answer or an error")
+        elif call.kind == "create":
+            outcomes.not_accepted(call.turn_id, error, now=now)
+        else:
+            outcomes.lookup_failed(call.turn_id, error, now=now)
+
+    def _is_plain(self, call: Call, response: ProviderResponse) -> bool:
+        """Whether nothing has changed but the clock, so that the bulk write says it all."""
+        said = outcomes.progress_message(response.status)
+        return response.state is State.LIVE and call.plain and call.shown == said
+
+    def _next_check(self, call: Call) -> datetime:
+        now = self.clock()
+        return now + policy.check_delay(
+            call.age,
+            typical=self.forecast.typical(call.job_type_id),
+            webhooks_arrive=self.forecast.webhooks_arrive(now),
+        )
+
+    def _look_around(self) -> None:
+        """Once a second: named responses to adopt, overdue reviews, and the audit seal."""
+        moment = time.monotonic()
+        if moment - self._looked_around < LOOK_AROUND_EVERY:
+            return
+        self._looked_around = moment
+        now = self.clock()
+        for receipt in WebhookReceipt.objects.due(now).order_by("next_check_at")[:20]:
+            self._take_up_receipt(receipt, now)
+        overdue = Gate.objects.filter(closed_at=None, expires=True, due_at__lte=now)
+        for job_id in overdue.values_list("job_id", flat=True)[:50]:
+            outcomes.review_overdue(job_id, now=now)
+        if moment - self._sealed >= SEAL_EVERY:
+            self._sealed = moment
+            audit.seal(now=now, at_most_every=timedelta(seconds=SEAL_EVERY))
+
+    def _take_up_receipt(self, receipt: WebhookReceipt, now: datetime) -> None:
+        claimed = WebhookReceipt.objects.filter(
+            pk=receipt.pk, next_check_at=receipt.next_check_at
+        ).update(next_check_at=now + RECEIPT_LEASE)
+        if not claimed:
+            return
+        known = Turn.objects.filter(response_id=receipt.response_id).first()
+        if known:
+            # The create was answered in the meantime.
+            Attempt.objects.filter(pk=known.attempt_id, ended_at=None).update(next_check_at=now)
+            _close(receipt, "known")
+            return
+        self.requests += 1
+        task = self.loop.create_task(self.provider.retrieve(receipt.response_id))
+        self.calls[task] = Adoption(receipt)
+
+    def _adopt(
+        self,
+        receipt: WebhookReceipt,
+        response: ProviderResponse | None,
+        error: BaseException | None,
+    ) -> None:
+        if response is not None:
+            turn = _turn_named_by(response)
+            if turn is None:
+                _close(receipt, "not ours")
+            else:
+                taken = outcomes.accepted(turn.pk, response, now=self.clock(), adopted=True)
+                _close(receipt, "adopted" if taken else "second response")
+        elif isinstance(error, NotFound):
+            _close(receipt, "not found")
+        elif receipt.failures + 1 >= RECEIPT_TRIES:
+            _close(receipt, "given up")
+        else:
+            pause = policy.lookup_delay(receipt.failures + 1)
+            WebhookReceipt.objects.filter(pk=receipt.pk).update(
+                failures=F("failures") + 1, next_check_at=self.clock() + pause
+            )
+
+    def _renew(self) -> None:
+        moment = time.monotonic()
+        if self.calls and moment - self._renewed >= RENEW_EVERY:
+            self._renewed = moment
+            ids = [call.attempt_id for call in self.calls.values() if isinstance(call, Call)]
+            leases.renew(ids, self.token, now=self.clock())
+
+    def _poison_kept_apart(self, attempt: Attempt | UUID) -> "_PoisonKeptApart":
+        return _PoisonKeptApart(attempt if isinstance(attempt, UUID) else attempt.pk, self.clock)
+
+
+class _PoisonKeptApart:
+    """A row whose handling breaks is logged and put off, so that it cannot stop the others."""
+
+    def __init__(self, attempt_id: UUID, clock: Callable[[], datetime]) -> None:
+        self.attempt_id = attempt_id
+        self.clock = clock
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        logger.error("attempt %s could not be handled", self.attempt_id, exc_info=error)
+        attempt = Attempt.objects.get(pk=self.attempt_id)
+        pause = min(POISON_PAUSE * 2 ** min(attempt.failures, 7), 3600.0)
+        Attempt.objects.filter(pk=attempt.pk).update(
+            failures=F("failures") + 1,
+            next_check_at=self.clock() + timedelta(seconds=pause),
+            lease_token=None,
+            lease_until=None,
+        )
+        return True
+
+
+def _turn_named_by(response: ProviderResponse) -> Turn | None:
+    """The turn that a response's metadata names, if the job and the attempt fit."""
+    named = response.metadata
+    try:
+        turn_id = UUID(str(named.get("turn", "")))
+    except ValueError:
+        return None
+    turn = Turn.objects.select_related("attempt").filter(pk=turn_id).first()
+    if turn is None:
+        return None
+    ours = (str(turn.attempt.job_id), str(turn.attempt_id))
+    return turn if (named.get("job"), named.get("attempt")) == ours else None
+
+
+def _close(receipt: WebhookReceipt, outcome: str) -> None:
+    WebhookReceipt.objects.filter(pk=receipt.pk).update(outcome=outcome, next_check_at=None)

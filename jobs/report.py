@@ -1,0 +1,194 @@
+"""Everything about one job, as one document: what the commands print, and programs read."""
+
+import json
+from typing import Any
+
+from jobs.models import Attempt, Event, Gate, Job, Result, Turn
+
+
+def job_document(job: Job) -> dict[str, Any]:
+    """The whole of a job. Moments are ISO 8601 in UTC; costs are US dollars as text, or null."""
+    attempts = list(job.attempts.order_by("number").prefetch_related("turns"))
+    results = {
+        result.attempt_id: result
+        for result in Result.objects.filter(attempt__job=job).prefetch_related(
+            "citations__document", "tool_calls", "files"
+        )
+    }
+    last = next((results[a.pk] for a in reversed(attempts) if a.pk in results), None)
+    return {
+        **job_line(job),
+        "id": str(job.pk),
+        "workspace": job.workspace.slug,
+        "lane": job.lane,
+        "input": job.input,
+        "documents": [
+            {"name": d.name, "content_type": d.content_type, "size": d.size, "sha256": d.sha256}
+            for d in job.documents.all()
+        ],
+        "warnings": job.warnings,
+        "parent": job.parent.ref if job.parent else None,
+        "cancel_requested": job.cancel_requested_at is not None,
+        "attempts": [_attempt(attempt) for attempt in attempts],
+        "gate": _gate(job.open_gate),
+        "result": _result(last),
+        "events": [_event(event) for event in job.events.order_by("seq")],
+    }
+
+
+def job_line(job: Job) -> dict[str, Any]:
+    """The part of a job that a list shows."""
+    return {
+        "ref": job.ref,
+        "type": job.job_type.slug,
+        "status": job.status,
+        "reason": _reason(job.reason_code, job.reason_text),
+        "progress": {
+            "done": job.progress_done,
+            "total": job.progress_total,
+            "message": job.progress_message,
+        },
+        "summary": job.input_summary,
+        "requester": job.requester.get_username(),
+        "archived": job.archived_at is not None,
+        "cost": _cost(job.cost_usd),
+        "created_at": job.created_at,
+        "settled_at": job.settled_at,
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "state": attempt.state,
+        "cause": attempt.cause,
+        "turns": [_turn(turn) for turn in attempt.turns.all()],
+        "error": _reason(attempt.error_code, attempt.error_text) if attempt.error_code else None,
+        "cost": _cost(attempt.cost_usd),
+        "checks": attempt.checks,
+        "submitted_at": attempt.submitted_at,
+        "ended_at": attempt.ended_at,
+    }
+
+
+def _turn(turn: Turn) -> dict[str, Any]:
+    return {
+        "number": turn.number,
+        "response_id": turn.response_id,
+        "request_id": turn.request_id,
+        "provider_status": turn.provider_status,
+        "sent_at": turn.sent_at,
+        "ended_at": turn.ended_at,
+    }
+
+
+def _gate(gate: Gate | None) -> dict[str, Any] | None:
+    return gate and {
+        "kind": gate.kind,
+        "level": gate.level,
+        "reasons": gate.reasons,
+        "content_hash": gate.content_hash,
+        "opened_at": gate.opened_at,
+        "due_at": gate.due_at,
+    }
+
+
+def _result(result: Result | None) -> dict[str, Any] | None:
+    return result and {
+        "text": result.text,
+        "structured": result.structured,
+        "partial": result.partial,
+        "deliverable": result.deliverable,
+        "citations": [
+            {
+                "kind": citation.kind,
+                "quote": citation.quote,
+                "document": citation.document.name if citation.document else None,
+                "path": citation.path,
+                "start": citation.start,
+                "end": citation.end,
+                "url": citation.url,
+                "title": citation.title,
+            }
+            for citation in result.citations.all()
+        ],
+        "tool_calls": [
+            {
+                "kind": call.kind,
+                "name": call.name,
+                "status": call.status,
+                "summary": call.summary,
+                "raw": call.raw,
+            }
+            for call in result.tool_calls.all()
+        ],
+        "files": [
+            {"name": f.name, "content_type": f.content_type, "size": f.size, "sha256": f.sha256}
+            for f in result.files.all()
+        ],
+        "usage": result.usage,
+        "model": result.model,
+        "warnings": result.warnings,
+        "hash": result.content_hash,
+    }
+
+
+def _event(event: Event) -> dict[str, Any]:
+    return {
+        "seq": event.seq,
+        "verb": event.verb,
+        "actor": event.actor_name,
+        "from": event.from_status or None,
+        "to": event.to_status or None,
+        "at": event.at,
+        "reason": _reason(event.reason_code, event.reason_text),
+        "data": event.data,
+        "hash": event.hash,
+    }
+
+
+def _reason(code: str, text: str) -> dict[str, str]:
+    return {"code": code, "text": text}
+
+
+def _cost(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def as_text(document: dict[str, Any]) -> str:
+    """The document as a person reads it in a terminal."""
+    reason, progress = document["reason"], document["progress"]
+    lines = [f"{document['ref']}  {document['type']}  {document['status'].replace('_', ' ')}"]
+    if document["summary"]:
+        lines.append(f"  {document['summary']}")
+    if reason["text"]:
+        lines.append(f"  why: {reason['text']}")
+    lines += [
+        f"  progress: {progress['done']} of {progress['total']}, {progress['message']}",
+        f"  cost: {'unknown' if document['cost'] is None else '$' + document['cost']}",
+    ]
+    for warning in document["warnings"]:
+        lines.append(f"  warning: {warning['text']}")
+    for attempt in document["attempts"]:
+        ids = ", ".join(turn["response_id"] or "no response" for turn in attempt["turns"])
+        lines.append(f"  attempt {attempt['number']}: {attempt['state']} ({ids})")
+    if gate := document["gate"]:
+        why = " ".join(reason["text"] for reason in gate["reasons"])
+        lines.append(f"  waits for a person (level {gate['level']}): {why}")
+    for event in document["events"]:
+        said = f": {event['reason']['text']}" if event["reason"]["text"] else ""
+        lines.append(
+            f"  {event['at']:%Y-%m-%d %H:%M:%S}  {event['verb']} by {event['actor']}{said}"
+        )
+    if result := document["result"]:
+        body = result["structured"]
+        text = (
+            json.dumps(body, indent=2, ensure_ascii=False) if body is not None else result["text"]
+        )
+        lines += [
+            "",
+            text,
+            "",
+            f"  {len(result['citations'])} citations, hash {result['hash'][:12]}",
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,110 @@
+"""What the queue runs. Any of these may be lost, run twice or run late: the rows stay due."""
+
+import logging
+import threading
+import time
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import send_mail
+from django.db import close_old_connections, connection
+from django.utils import timezone
+from django_q.models import OrmQ
+from django_q.tasks import async_task
+
+from jobs import leases
+from jobs.models import Event, Membership, Role
+
+logger = logging.getLogger(__name__)
+
+SWEEP = "jobs.tasks.sweep"
+#: Seconds. A sweep works this long and hands over to its successor.
+SWEEP_LASTS = 10.0
+#: Seconds that a sweep waits for a slot: a little longer than a dead holder keeps one.
+SLOT_PATIENCE = 2.6
+#: Seconds between two looks of a worker at whether enough sweeps are at work.
+WATCH_EVERY = 1.0
+ALERT_AT_MOST_EVERY = timedelta(minutes=15)
+
+
+def sweep() -> None:
+    """Work through what is due for about ten seconds, then enqueue the next sweep.
+
+    Leaves at once where as many sweeps as are wanted are at work already.
+    """
+    from jobs import engine  # the SDK is imported where it is used: it takes 0.5 s
+
+    slot = _wait_for_slot()
+    if slot is None:
+        return
+    work = engine.Sweep(*engine.runtime())
+    ends = time.monotonic() + SWEEP_LASTS
+    beaten, told = 0.0, 0
+    try:
+        while time.monotonic() < ends:
+            if time.monotonic() - beaten >= engine.BEAT_EVERY:
+                beaten, done = time.monotonic(), work.requests - told
+                told = work.requests
+                if not slot.beat(now=timezone.now(), requests=done):
+                    break
+            work.tick()
+    finally:
+        slot.release()
+        async_task(SWEEP)
+    work.run_until_idle()
+
+
+def _wait_for_slot() -> leases.Slot | None:
+    patience = time.monotonic() + SLOT_PATIENCE
+    while True:
+        slot = leases.Slot.claim(now=timezone.now())
+        if slot or time.monotonic() > patience:
+            return slot
+        time.sleep(0.1)
+
+
+def start_sweeping(**kwargs: Any) -> None:
+    """A worker process has begun: see to it that enough sweeps are at work, from now on."""
+    threading.Thread(target=_watch, name="watch", daemon=True).start()
+
+
+def _watch() -> None:
+    """Enqueue a sweep whenever one is missing and none is waiting. Outlives every error."""
+    first = True
+    while True:
+        try:
+            close_old_connections()
+            waiting = OrmQ.objects.filter(lock__lte=timezone.now()).exists()
+            # The first look does not wait for a dead holder's slot to lapse: the sweep does.
+            if not waiting and (first or leases.slots_free(now=timezone.now())):
+                async_task(SWEEP)
+            first = False
+        except Exception:
+            logger.exception("the watch could not look after the sweeps")
+            connection.close()
+        time.sleep(WATCH_EVERY)
+
+
+def alert_operators(*, code: str, text: str, ref: str) -> None:
+    """Tell the operators of a job's workspace that the account or the key is refused.
+
+    Once per cause and quarter of an hour: a closed account fails every job alike.
+    """
+    logger.error("%s: %s (%s)", ref, text, code)
+    since = timezone.now() - ALERT_AT_MOST_EVERY
+    told = Event.objects.filter(reason_code=code, to_status="failed", at__gte=since).count()
+    if told > 1:
+        return
+    members = Membership.objects.filter(
+        workspace__jobs__ref=ref, role__in=[Role.OPERATOR, Role.ADMIN]
+    )
+    addresses = {*settings.OPERATORS, *members.values_list("user__email", flat=True)} - {""}
+    if addresses:
+        send_mail(
+            f"Jobsite: OpenAI refuses the account ({code})",
+            f"{ref} failed, and others will: {text}\n\nCheck the API key, its project and its "
+            "credit at OpenAI. Then retry the failed jobs.",
+            settings.DEFAULT_FROM_EMAIL,
+            sorted(addresses),
+        )

@@ -1,0 +1,215 @@
+"""What people decide. Every ruling becomes one `Decision`, in the transaction that carries it out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import IntegrityError
+
+from jobs import actions, lifecycle
+from jobs.access import Action, NotNow, require
+from jobs.lifecycle import GateSpec, Reason, Superseded
+from jobs.models import Cause, Gate, GateKind, Job, Role, Status, User, Verb
+from reviews.models import Decision, ReviewerNote, Ruling
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What somebody asks for. `content_hash` is what they looked at: a ruling on anything newer or
+    older is refused."""
+
+    ruling: Ruling
+    actor: User
+    now: datetime
+    note: str = ""
+    content_hash: str | None = None
+    response_id: str | None = field(default=None)
+
+
+class NoteMissing(ValueError):
+    """The ruling needs a reason in words."""
+
+
+#: Rulings that tell somebody what to do differently: worthless without words.
+NEEDS_NOTE = frozenset({Ruling.REQUEST_CHANGES})
+
+
+def decide(job_id: UUID, ask: Ask) -> Decision:
+    """Carry a ruling out, once.
+
+    Raises `jobs.access.NotAllowed` where this person may not, `jobs.access.NotNow` where the job
+    has moved on or somebody was first, and `NoteMissing`.
+    """
+    if ask.ruling in NEEDS_NOTE and not ask.note.strip():
+        raise NoteMissing(f"{ask.ruling.label} needs a note that says what to change.")
+    try:
+        with lifecycle.locked(job_id) as job:
+            gate = job.open_gate
+            if gate and ask.content_hash and ask.content_hash != gate.content_hash:
+                raise NotNow(f"{job.ref} has a newer result than the one that you looked at.")
+            role = _RULINGS[ask.ruling](job, ask)
+            return Decision.objects.create(
+                job=job,
+                gate=gate,
+                ruling=ask.ruling,
+                actor=ask.actor,
+                role=role,
+                requester=job.requester,
+                own_approval=job.job_type.own_approval,
+                note=ask.note,
+                policy=gate.reasons if gate else [],
+                content_hash=gate.content_hash if gate else "",
+                level=gate.level if gate else None,
+                at=ask.now,
+            )
+    except (Superseded, IntegrityError) as error:
+        raise NotNow(f"Somebody else was first: {error}") from error
+
+
+def write_note(job: Job, *, author: User, text: str, now: datetime) -> ReviewerNote:
+    """A note for colleagues. Raises `jobs.access.NotAllowed`."""
+    require(author, job, Action.NOTE)
+    return ReviewerNote.objects.create(job=job, author=author, text=text, created_at=now)
+
+
+def _approve(job: Job, ask: Ask) -> Role:
+    role = require(ask.actor, job, Action.APPROVE)
+    gate = _gate(job)
+    reason = Reason("approved", ask.note) if ask.note else None
+    data = {"content_hash": gate.content_hash, "role": role.value}
+    if gate.kind == GateKind.BEFORE_RUN:
+        lifecycle.move(
+            job,
+            Status.QUEUED,
+            verb=Verb.APPROVED,
+            now=ask.now,
+            actor=ask.actor,
+            reason=reason,
+            data=data,
+            progress_message="Waiting to start",
+        )
+        lifecycle.open_attempt(job, now=ask.now, cause=Cause.FIRST)
+        return role
+    lifecycle.move(
+        job,
+        Status.COMPLETED,
+        verb=Verb.APPROVED,
+        now=ask.now,
+        actor=ask.actor,
+        reason=reason,
+        data=data,
+        progress_done=job.progress_total,
+        progress_message="Completed",
+    )
+    return role
+
+
+def _reject(job: Job, ask: Ask) -> Role:
+    role = require(ask.actor, job, Action.REJECT)
+    lifecycle.move(
+        job,
+        Status.FAILED,
+        verb=Verb.REJECTED,
+        now=ask.now,
+        actor=ask.actor,
+        reason=Reason("rejected", ask.note or f"Rejected by {ask.actor}."),
+        progress_message="Rejected",
+    )
+    return role
+
+
+def _escalate(job: Job, ask: Ask) -> Role:
+    role = require(ask.actor, job, Action.ESCALATE)
+    gate = _gate(job)
+    due_at = ask.now + timedelta(seconds=job.job_type.review_within)
+    lifecycle.raise_gate(job, gate, due_at=due_at)
+    lifecycle.record(
+        job,
+        Verb.ESCALATED,
+        now=ask.now,
+        actor=ask.actor,
+        reason=Reason("escalated", ask.note or f"Escalated to level {gate.level}."),
+        data={"level": gate.level},
+    )
+    return role
+
+
+def _reopen(job: Job, ask: Ask) -> Role:
+    role = require(ask.actor, job, Action.REOPEN)
+    _open_for_review(job, ask, Verb.REOPENED, "Reopened")
+    return role
+
+
+def _use_result(job: Job, ask: Ask) -> Role:
+    role = require(ask.actor, job, Action.USE_RESULT)
+    _open_for_review(job, ask, Verb.RESULT_TAKEN, "The result that arrived late is used")
+    return role
+
+
+def _open_for_review(job: Job, ask: Ask, verb: Verb, said: str) -> None:
+    """Open the output gate on the last attempt's result."""
+    attempt = job.attempts.select_related("result").order_by("-number")[0]
+    reason = Reason(verb.value, ask.note or f"{said}, by {ask.actor}.")
+    lifecycle.move(
+        job,
+        Status.NEEDS_REVIEW,
+        verb=verb,
+        now=ask.now,
+        actor=ask.actor,
+        reason=reason,
+        gate=GateSpec(
+            GateKind.OUTPUT,
+            (reason,),
+            attempt.result.content_hash,
+            attempt=attempt,
+            result=attempt.result,
+        ),
+        archived_at=None,
+        archived_by=None,
+        warnings=attempt.result.warnings,
+        progress_done=2,
+        progress_message="Waiting for a reviewer",
+    )
+
+
+def _retry(job: Job, ask: Ask) -> Role:
+    return actions.retry(job, actor=ask.actor, now=ask.now, note=ask.note)
+
+
+def _request_changes(job: Job, ask: Ask) -> Role:
+    return actions.request_changes(job, actor=ask.actor, now=ask.now, note=ask.note)
+
+
+def _cancel(job: Job, ask: Ask) -> Role:
+    return actions.cancel(job, actor=ask.actor, now=ask.now, note=ask.note)
+
+
+def _archive(job: Job, ask: Ask) -> Role:
+    return actions.archive(job, actor=ask.actor, now=ask.now, note=ask.note)
+
+
+def _settle(job: Job, ask: Ask) -> Role:
+    return actions.settle(
+        job, actor=ask.actor, now=ask.now, note=ask.note, response_id=ask.response_id
+    )
+
+
+_RULINGS: dict[Ruling, Callable[[Job, Ask], Role]] = {
+    Ruling.APPROVE: _approve,
+    Ruling.REQUEST_CHANGES: _request_changes,
+    Ruling.REJECT: _reject,
+    Ruling.RETRY: _retry,
+    Ruling.CANCEL: _cancel,
+    Ruling.ESCALATE: _escalate,
+    Ruling.REOPEN: _reopen,
+    Ruling.USE_RESULT: _use_result,
+    Ruling.SETTLE: _settle,
+    Ruling.ARCHIVE: _archive,
+}
+
+
+def _gate(job: Job) -> Gate:
+    if job.open_gate is None:
+        raise NotNow(f"{job.ref}: there is nothing to decide.")
+    return job.open_gate
