@@ -19,7 +19,8 @@ from .passages import condense, quotable, sections, split_sentences, terms
 
 SHELF = Path(__file__).parent / "shelf"
 ABOUT = "about-the-sandbox"
-FOUND = 1.9  # the score from which a passage counts as an answer; found by trying
+FOUND = 1.9  # the score from which a passage counts as found; by trial
+ANSWERED = 0.5  # the share of a question that a passage must speak of to answer it; by trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +65,15 @@ def _rarity() -> dict[str, float]:
     return {term: math.log(1 + len(articles) / count) for term, count in seen.items()}
 
 
-def search(query: str, *, count: int = 3) -> list[Passage]:
-    """The best passages for a query, at most one of each article, best first."""
+def search(query: str, *, count: int = 3, share: float = 0.0) -> list[Passage]:
+    """The best passages for a query, at most one of each article, best first.
+
+    ``share`` is how much of the query a passage must cover, its words weighed by their rarity.
+    """
     wanted = set(terms(query))
     rarity = _rarity()
+    unknown = math.log(1 + len(shelf()))
+    least = max(FOUND, share * sum(rarity.get(term, unknown) for term in wanted))
     best = []
     for article in shelf().values():
         title = set(terms(article.title))
@@ -82,7 +88,7 @@ def search(query: str, *, count: int = 3) -> list[Passage]:
         ]
         best.append(max(passages, key=lambda passage: passage.score))
     best.sort(key=lambda passage: -passage.score)
-    return [passage for passage in best if passage.score >= FOUND][:count]
+    return [passage for passage in best if passage.score >= least][:count]
 
 
 def questions_in(text: str) -> list[str]:
@@ -145,7 +151,7 @@ def brief(text: str, *, topic: str, shelf_url: str, tool: dict[str, Any]) -> Bri
     questions = questions_in(text)
     place = place_of(tool)
     near = f" near {place}" if place else ""
-    answers = {question: search(question) for question in questions}
+    answers = {question: search(question, share=ANSWERED) for question in questions}
     general = search(f"{topic} {text}", count=4)
     cited = [passage for found in answers.values() for passage in found] + general
     about = shelf()[ABOUT]
@@ -190,12 +196,14 @@ def brief(text: str, *, topic: str, shelf_url: str, tool: dict[str, Any]) -> Bri
 
     missing = [question for question, found in answers.items() if not found]
     out.add("\n## Not found\n\n")
-    out.add(
-        "".join(f"- {question}\n" for question in missing)
-        or ("- Nothing: every question has a finding.\n" if questions and cited else f"- {topic}\n")
-        if questions or not cited
-        else "- The shelf cannot say more than this; the web was not searched.\n"
-    )
+    if missing:
+        out.add("".join(f"- {question}\n" for question in missing))
+    elif not cited:
+        out.add(f"- {topic}\n")
+    elif questions:
+        out.add("- Nothing: every question has a finding.\n")
+    else:
+        out.add("- The shelf cannot say more than this, and the web was not searched.\n")
     sources = list(dict.fromkeys(annotation["url"] for annotation in out.annotations))
     titles = {annotation["url"]: annotation["title"] for annotation in out.annotations}
     out.add("\n## Sources\n\n")

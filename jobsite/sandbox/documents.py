@@ -122,8 +122,8 @@ def _without_running_lines(pages: list[str]) -> list[str]:
 
 class _TextOnly(HTMLParser):
     BLOCKS = frozenset(
-        "address article aside blockquote body dd div dl dt figcaption footer form h1 h2 h3 h4 h5 "
-        "h6 header hr li main nav ol p pre section table td th tr ul".split()  # noqa: SIM905
+        """address article aside blockquote body dd div dl dt figcaption footer form h1 h2 h3 h4 h5
+        h6 header hr li main nav ol p pre section table td th tr ul""".split()  # noqa: SIM905
     )
     SILENT = frozenset({"script", "style", "template", "title", "noscript"})
 

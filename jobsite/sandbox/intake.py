@@ -314,9 +314,9 @@ def _part(request: Request, part: Any, where: str) -> dict[str, Any]:
 def _file_part(request: Request, part: dict[str, Any], where: str) -> dict[str, Any]:
     file_data = part.get("file_data")
     if not isinstance(file_data, str) or not file_data:
-        for name in ("file_id", "file_url"):
-            if part.get(name):
-                raise _unsupported(f"{where}.{name}", "The sandbox reads only 'file_data'.")
+        for other in ("file_id", "file_url"):
+            if part.get(other):
+                raise _unsupported(f"{where}.{other}", "The sandbox reads only 'file_data'.")
         raise ApiError(
             f"Missing required parameter: '{where}.file_data'.",
             param=f"{where}.file_data",

@@ -21,9 +21,6 @@ LIVE = ("queued", "in_progress")
 VANISHED = "vanished"
 
 DEFAULT_ERROR = {"code": "server_error", "message": "The model failed to produce a response."}
-LIFE_KEYS = frozenset(
-    "queued running end error incomplete_reason output output_text usage at_once webhook".split()  # noqa: SIM905
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +157,7 @@ class Response:
 
     @property
     def metadata(self) -> dict[str, str]:
-        return self.echo["metadata"]
+        return dict(self.echo["metadata"])
 
     @property
     def ends_at(self) -> float | None:

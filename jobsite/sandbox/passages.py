@@ -28,9 +28,9 @@ STOPWORDS = frozenset(
 )
 
 _ABBREVIATIONS = frozenset(
-    "mr mrs ms dr prof sr jr st vs etc e.g i.e cf no nos art arts para sec fig figs vol pp p al "
-    "approx inc ltd co corp dept est eq ch ed eds jan feb mar apr jun jul aug sep sept oct nov dec "
-    "u.s u.k d.h z.b bzw nr".split()  # noqa: SIM905
+    """mr mrs ms dr prof sr jr st vs etc e.g i.e cf no nos art arts para sec fig figs vol pp p al
+    approx inc ltd co corp dept est eq ch ed eds jan feb mar apr jun jul aug sep sept oct nov dec
+    u.s u.k d.h z.b bzw nr""".split()  # noqa: SIM905
 )
 _END = re.compile(r"[.!?]+[\"”’')\]]*(?=\s|$)|[。！？]+")
 _HEADING_MARK = re.compile(r"^\s{0,3}(#{1,6})\s+(.*?)\s*#*$")
@@ -60,12 +60,19 @@ def collapse(text: str) -> str:
 
 
 def terms(text: str) -> list[str]:
-    """The words that carry meaning, in lower case, roughly singular."""
-    found = []
-    for word in _WORD.findall(text.lower()):
-        if len(word) > 2 and word not in STOPWORDS and not word.isdigit():
-            found.append(word[:-1] if len(word) > 4 and word.endswith("s") else word)
-    return found
+    """The words that carry meaning, in lower case, without the commonest English endings."""
+    return [
+        _stem(word)
+        for word in _WORD.findall(text.lower())
+        if len(word) > 2 and word not in STOPWORDS and not word.isdigit()
+    ]
+
+
+def _stem(word: str) -> str:
+    for ending, instead in (("ies", "y"), ("ing", ""), ("ed", ""), ("s", "")):
+        if word.endswith(ending) and len(word) - len(ending) >= 4 and not word.endswith("ss"):
+            return word.removesuffix(ending) + instead
+    return word
 
 
 def split_sentences(block: str) -> Iterator[str]:
@@ -197,7 +204,7 @@ class Scorer:
         weight = sum(math.log1p(self.counts[word]) for word in set(words)) / (4 + len(words)) ** 0.7
         asked = sum(1 for word in set(words) if word in self.focus)
         whole = 1.0 if sentence.endswith((".", "!", "?", "”", '"', "。")) else 0.6
-        return (weight + 1.5 * asked) * whole * (1.15 - 0.3 * position)
+        return float((weight + 1.5 * asked) * whole * (1.15 - 0.3 * position))
 
     def best(self, sentences: list[str], count: int) -> list[str]:
         """The ``count`` strongest different sentences, in the order of the document."""

@@ -39,7 +39,7 @@ def schema_fault(schema: Any) -> str | None:
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
-        return error.message
+        return str(error.message)
     return None
 
 
@@ -211,14 +211,14 @@ def _formatted(format: str, name: str, link: str) -> str | None:
 
 
 def _number(schema: Schema, *, whole: bool) -> float:
-    step = schema.get("multipleOf") or (1 if whole else 0)
+    step: float = schema.get("multipleOf") or (1 if whole else 0)
     low, high = schema.get("minimum"), schema.get("maximum")
     nudge = step or 0.001
     if (above := schema.get("exclusiveMinimum")) is not None:
         low = above + nudge if low is None else max(low, above + nudge)
     if (below := schema.get("exclusiveMaximum")) is not None:
         high = below - nudge if high is None else min(high, below - nudge)
-    value = 1 if low is None else low
+    value: float = 1 if low is None else low
     if low is not None and high is not None and not whole and not schema.get("multipleOf"):
         return (low + high) / 2
     if high is not None:
@@ -227,7 +227,7 @@ def _number(schema: Schema, *, whole: bool) -> float:
         value = math.ceil(value / step) * step
         if high is not None and value > high:
             value -= step
-    return value
+    return float(value)
 
 
 def _guess_type(schema: Schema) -> str:
@@ -252,8 +252,9 @@ def break_in_two_places(schema: Schema, instance: Any) -> Any:
     required = [name for name in schema.get("required", []) if name in broken]
     first = required[0] if required else next(iter(broken))
     del broken[first]
+    wrongs: list[Any] = [0, "wrong", None, {}]
     for name in reversed(list(broken)):
-        for wrong in (0, "wrong", None, {}):
+        for wrong in wrongs:
             trial = {**broken, name: wrong}
             if len(problems(schema, trial)) > len(problems(schema, broken)):
                 broken = trial

@@ -181,6 +181,7 @@ def topic_of(text: str) -> str:
     """The subject of a brief: labelled, or else the first line."""
     first = next((collapse(line) for line in text.splitlines() if line.strip()), "Untitled")
     topic = labelled(text, "topic", "subject", "title") or first.lstrip("#*- ").rstrip(":")
+    topic = topic[:1].upper() + topic[1:]
     return topic if len(topic) <= 90 else topic[:89].rsplit(" ", 1)[0] + "…"
 
 
