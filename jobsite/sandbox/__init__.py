@@ -1,0 +1,18 @@
+"""The sandbox: a stand-in for the OpenAI Responses API, over real HTTP, on this machine.
+
+A separate program. It imports nothing of the project around it, and importing this package costs
+nothing: the work is in its modules. Run it with ``python -m jobsite.sandbox``; tests start one in a
+thread with :class:`jobsite.sandbox.testing.RunningSandbox`.
+
+What it answers is real work on the input that it was given (an extract of the documents, a brief
+from its own shelf of articles), never invented text, unless a rule asks it to misbehave.
+
+**Playing by hand.** If the text of a request has ``sandbox: {json}`` in it, that JSON shapes the
+answer to this one request, as the ``do`` of a rule would (see :mod:`jobsite.sandbox.faults`)::
+
+    sandbox: {"life": {"end": "failed"}}
+    sandbox: {"status": 429, "error": {"message": "Slow down.", "code": "rate_limit_exceeded"}}
+    sandbox: {"invent_quotes": 2}
+
+The line must end with the JSON object's line; documents sent as files are not searched for it.
+"""

@@ -1,0 +1,7 @@
+"""``python -m jobsite.sandbox``."""
+
+import sys
+
+from .server import main
+
+sys.exit(main())
