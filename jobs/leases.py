@@ -129,3 +129,10 @@ class Slot:
 def slots_free(*, now: datetime) -> bool:
     """Whether fewer sweeps are at work than are wanted."""
     return SweepSlot.objects.filter(lease_until__gt=now).count() < settings.SWEEPS
+
+
+def revoke_here() -> None:
+    """Take the slots of this machine's sweeps away: each stops claiming at its next beat."""
+    SweepSlot.objects.filter(holder__startswith=f"{socket.gethostname()}:").update(
+        lease_token=None, lease_until=None
+    )

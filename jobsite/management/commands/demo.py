@@ -1,0 +1,122 @@
+import hashlib
+import io
+import json
+import sys
+import time
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from jobs.management.jobcommand import JobCommand
+from jobs.models import Job, Status
+from jobsite.management.commands.run import make_supervisor, serve
+from jobsite.supervisor import CannotRun, Supervisor
+
+EXAMPLES = ("incident-review.md", "supplier-security-policy.md", "harbour-bridge-feasibility.txt")
+
+
+class Command(JobCommand):
+    help = "Set up, run everything, and digest three example documents before your eyes."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--port", type=int, default=8000)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            supervisor = make_supervisor("127.0.0.1", options["port"])
+            accounts = json.loads(_output_of("setup", demo=True, json=True))["accounts"]
+            supervisor.quiet = True
+            supervisor.start()
+            try:
+                self._play(supervisor)
+                self._say_where(options["port"], accounts)
+                supervisor.quiet = False
+                serve(supervisor)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                supervisor.stop()
+        except CannotRun as error:
+            raise CommandError(str(error)) from None
+
+    def _play(self, supervisor: Supervisor) -> None:
+        """Submit the documents, and follow the jobs until each is settled or waits for a person."""
+        who = "the stand-in on this machine" if settings.SANDBOX else "OpenAI"
+        self.stdout.write(f"Three documents go to {who}:")
+        refs = [_submit(settings.BASE_DIR / "docs" / "examples" / name) for name in EXAMPLES]
+        live, shown = sys.stdout.isatty(), dict[str, str]()
+        while True:
+            supervisor.check()
+            jobs = list(Job.objects.filter(ref__in=refs).order_by("id"))
+            lines = {job.ref: _line(job) for job in jobs}
+            if live:
+                up = f"\033[{len(shown)}A" if shown else ""
+                self.stdout.write(up + "\n".join(f"\033[K{line}" for line in lines.values()))
+                shown = lines
+            for job in jobs:
+                said = f"{job.status} {job.progress_message}"
+                if not live and shown.get(job.ref) != said:
+                    self.stdout.write(lines[job.ref])
+                    shown[job.ref] = said
+            if all(job.is_settled or job.status == Status.NEEDS_REVIEW for job in jobs):
+                return
+            time.sleep(0.5)
+
+    def _say_where(self, port: int, accounts: list[dict[str, str]]) -> None:
+        write = self.stdout.write
+        write("")
+        write(f"Jobsite serves http://127.0.0.1:{port}/ (Django admin: log in as admin).")
+        for account in accounts:
+            write(f"  {account['username']:<10} {account['password']}")
+        if not accounts:
+            write(
+                "The accounts are those of the first run; `manage.py changepassword admin` "
+                "sets a new password."
+            )
+        newest = Job.objects.filter(status=Status.NEEDS_REVIEW).order_by("-id").first()
+        if newest:
+            write("")
+            write("Read a result, and decide on it, from another terminal:")
+            write(f"  .venv/bin/python manage.py job {newest.ref}")
+            write(f"  .venv/bin/python manage.py decide {newest.ref} approve --as reviewer")
+        write("")
+        write("Ctrl-C stops everything.")
+
+
+def _submit(path: Path) -> str:
+    """Submit through the command that people use. The key makes a second run find the same job."""
+    key = f"demo {path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    said = _output_of(
+        "submit",
+        "document-digest",
+        username="requester",
+        workspace="demo",
+        paths=[str(path)],
+        idempotency_key=key,
+        json=True,
+    )
+    return str(json.loads(said)["ref"])
+
+
+def _output_of(command: str, *args: str, **options: Any) -> str:
+    out = io.StringIO()
+    call_command(command, *args, stdout=out, **options)
+    return out.getvalue()
+
+
+def _line(job: Job) -> str:
+    ends = job.settled_at or timezone.now()
+    if job.open_gate:
+        ends = job.open_gate.opened_at
+    elapsed = max(0, int((ends - job.created_at).total_seconds()))
+    bar = "●" * job.progress_done + "○" * (job.progress_total - job.progress_done)
+    status = job.get_status_display()
+    return (
+        f"  {job.ref}  {bar}  {status:<12}  {elapsed:>3} s  "
+        f"{job.input_summary[:34]:<34}  {job.progress_message}"
+    )
