@@ -5,7 +5,19 @@ from dataclasses import dataclass
 
 from django.db import models
 
-from jobs.models import LIVE, SETTLED, Gate, GateKind, Job, Role, State, Status, User, Workspace
+from jobs.models import (
+    LIVE,
+    SETTLED,
+    Gate,
+    GateKind,
+    Job,
+    Role,
+    State,
+    Status,
+    User,
+    Verb,
+    Workspace,
+)
 
 #: Roles that see every job of their workspace; a requester sees their own.
 SEES_ALL = frozenset(Role) - {Role.REQUESTER}
@@ -139,7 +151,7 @@ def _not_now(action: Action, job: Job, gate: Gate | None) -> str:
     status = Status(job.status)
     said = f"{job.ref} is {status.label.lower()}"
     if action in AT_GATE and gate is None:
-        return f"{said}: there is nothing to decide."
+        return f"{said}: {_last_word(job)}"
     match action:
         case Action.CANCEL if status not in LIVE:
             return f"{said}: there is nothing left to cancel."
@@ -166,6 +178,15 @@ def _not_now(action: Action, job: Job, gate: Gate | None) -> str:
         ):
             return f"{said}: no late result has arrived."
     return ""
+
+
+def _last_word(job: Job) -> str:
+    """Who decided, for the one who comes second."""
+    last = job.events.filter(from_status=Status.NEEDS_REVIEW).order_by("-seq").first()
+    if last is None or last.actor is None:
+        return "there is nothing to decide."
+    verb = Verb(last.verb).label.lower()
+    return f"{last.actor_name} decided at {last.at:%H:%M:%S} UTC on {last.at:%d %b %Y} ({verb})."
 
 
 def _has_result(job: Job) -> bool:

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -36,10 +36,10 @@ MOST_IN_FLIGHT = 64
 LOOP_TURN = 0.2
 BEAT_EVERY = 0.5
 RENEW_EVERY = 4.0
-LOOK_AROUND_EVERY = 1.0
-SEAL_EVERY = 60.0
 #: A row that breaks the sweep is put off by this much, doubled each time, up to an hour.
 POISON_PAUSE = 30.0
+LOOK_AROUND_EVERY = timedelta(seconds=1)
+SEAL_EVERY = timedelta(minutes=1)
 RECEIPT_LEASE = timedelta(seconds=30)
 RECEIPT_TRIES = 12
 
@@ -94,8 +94,8 @@ class Sweep:
         self.forecast = Forecast()
         self.calls: dict[asyncio.Task[ProviderResponse], Call | Adoption] = {}
         self.requests = 0
-        self._renewed = self._looked_around = time.monotonic()
-        self._sealed = 0.0
+        self._renewed = time.monotonic()
+        self._looked_around = self._sealed = datetime.min.replace(tzinfo=UTC)
 
     def tick(self, *, claim: bool = True) -> None:
         """Claim, let calls run for up to `LOOP_TURN` seconds, write down what came back."""
@@ -259,19 +259,18 @@ class Sweep:
 
     def _look_around(self) -> None:
         """Once a second: named responses to adopt, overdue reviews, and the audit seal."""
-        moment = time.monotonic()
-        if moment - self._looked_around < LOOK_AROUND_EVERY:
-            return
-        self._looked_around = moment
         now = self.clock()
+        if now - self._looked_around < LOOK_AROUND_EVERY:
+            return
+        self._looked_around = now
         for receipt in WebhookReceipt.objects.due(now).order_by("next_check_at")[:20]:
             self._take_up_receipt(receipt, now)
         overdue = Gate.objects.filter(closed_at=None, expires=True, due_at__lte=now)
         for job_id in overdue.values_list("job_id", flat=True)[:50]:
             outcomes.review_overdue(job_id, now=now)
-        if moment - self._sealed >= SEAL_EVERY:
-            self._sealed = moment
-            audit.seal(now=now, at_most_every=timedelta(seconds=SEAL_EVERY))
+        if now - self._sealed >= SEAL_EVERY:
+            self._sealed = now
+            audit.seal(now=now, at_most_every=SEAL_EVERY)
 
     def _take_up_receipt(self, receipt: WebhookReceipt, now: datetime) -> None:
         claimed = WebhookReceipt.objects.filter(

@@ -1,0 +1,69 @@
+"""What every test stands on: sealed settings, and a provider over real HTTP."""
+
+import os
+import socket
+
+# Before Django reads its settings: nothing of this machine's own set-up gets in.
+os.environ.update(
+    ENV_FILE="",
+    SECRET_KEY="a key for tests that is long enough to be one",
+    DEBUG="false",
+    SECURE_SSL_REDIRECT="false",
+    ALLOWED_HOSTS="testserver,localhost,127.0.0.1",
+    OPENAI_API_KEY="",
+    OPENAI_BASE_URL="",
+    OPENAI_WEBHOOK_SECRET="",
+    EMAIL_URL="",
+)
+os.environ.setdefault("DATABASE_URL", "sqlite:///var/tests.sqlite3")
+
+import pytest
+from django.conf import settings as django_settings
+
+from jobsite.sandbox.testing import RunningSandbox
+from tests.driver import Clock, Driver
+
+_connect = socket.socket.connect
+
+
+def _connect_to_loopback_only(self, address):
+    if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        raise AssertionError(f"a test reached out to {address}")
+    return _connect(self, address)
+
+
+@pytest.fixture(autouse=True)
+def sealed(monkeypatch, tmp_path, settings):
+    """No connection but to this machine, and no file but under a folder of the test's own."""
+    monkeypatch.setattr(socket.socket, "connect", _connect_to_loopback_only)
+    settings.MEDIA_ROOT = tmp_path / "media"
+
+
+@pytest.fixture(scope="session")
+def _sandbox_process():
+    with RunningSandbox(pace=0.0) as running:
+        yield running
+
+
+@pytest.fixture
+def sandbox(_sandbox_process):
+    """The stand-in, thinking in no time, with nothing scripted. Shared; reset for each test."""
+    _sandbox_process.reset()
+    return _sandbox_process
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def driver(db, sandbox, clock):
+    """The engine against the stand-in, on a clock that only the test moves."""
+    with Driver(sandbox.base_url, clock) as running:
+        yield running
+
+
+@pytest.fixture
+def webhook_secret():
+    return django_settings.OPENAI_WEBHOOK_SECRET

@@ -1,0 +1,104 @@
+"""Drives the real engine, with the real SDK over real HTTP, on a clock that tests move."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from jobs import leases
+from jobs.engine import Sweep
+from jobs.models import Attempt, Job, WebhookReceipt
+from jobs.provider.client import Provider
+
+
+class Clock:
+    """Stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> datetime:
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+
+class Driver:
+    """`settle` is what most tests need: work until nothing is left to do for a job."""
+
+    def __init__(self, base_url: str, clock: Clock, *, timeout: float = 5.0) -> None:
+        self.clock = clock
+        self.loop = asyncio.new_event_loop()
+        self.provider = Provider(
+            base_url=base_url, api_key="sk-test", create_timeout=timeout, lookup_timeout=timeout
+        )
+        self.sweep = self.new_sweep()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for task in self.sweep.calls:
+            task.cancel()
+        self.loop.run_until_complete(self.provider.close())
+        self.loop.close()
+
+    def new_sweep(self) -> Sweep:
+        return Sweep(self.loop, self.provider, clock=self.clock)
+
+    def work(self) -> None:
+        """Do everything that is due now, and what becomes due at this moment by it."""
+        while True:
+            now = self.clock()
+            due = Attempt.objects.due(now).exists() or WebhookReceipt.objects.due(now).exists()
+            if not due and not self.sweep.calls:
+                return
+            self.sweep._looked_around = self.sweep._looked_around.min.replace(tzinfo=UTC)
+            self.sweep.tick()
+
+    def step(self) -> bool:
+        """Move the clock to the next due moment and work. False where nothing is due any more."""
+        self.work()
+        moments = [
+            *Attempt.objects.exclude(next_check_at=None).values_list("next_check_at", flat=True),
+            *WebhookReceipt.objects.exclude(next_check_at=None).values_list(
+                "next_check_at", flat=True
+            ),
+        ]
+        if not moments:
+            return False
+        self.clock.now = max(self.clock.now, min(moments))
+        self.work()
+        return True
+
+    def until(self, holds: Callable[[], Any], *, steps: int = 60) -> None:
+        """Step until `holds()`; fails after `steps` steps."""
+        self.work()
+        for _step in range(steps):
+            if holds():
+                return
+            if not self.step():
+                break
+        assert holds(), "it never came to that"
+
+    def settle(self, job: Job, *, steps: int = 60) -> Job:
+        """Step until the job is settled or waits for a person."""
+
+        def rests() -> bool:
+            job.refresh_from_db()
+            return job.is_settled or job.open_gate is not None
+
+        self.until(rests, steps=steps)
+        return job
+
+    def drop_calls(self) -> None:
+        """What a kill does: the process is gone with its calls, and its leases lapse."""
+        for task in self.sweep.calls:
+            task.cancel()
+        if self.sweep.calls:
+            self.loop.run_until_complete(asyncio.wait(self.sweep.calls))
+        self.sweep.calls.clear()
+        self.sweep = self.new_sweep()
+        self.clock.advance(leases.ATTEMPT_LEASE.total_seconds() + 0.1)
