@@ -1,12 +1,16 @@
 """Who may do what: the one rule. It draws the buttons, and every door enforces it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, partial
 
 from django.db import models
+from django.db.models import Q
 
 from jobs.models import (
     LIVE,
+    SEES_ALL,
     SETTLED,
     Gate,
     GateKind,
@@ -19,8 +23,6 @@ from jobs.models import (
     Workspace,
 )
 
-#: Roles that see every job of their workspace; a requester sees their own.
-SEES_ALL = frozenset(Role) - {Role.REQUESTER}
 #: Reason codes after which a result may still turn up and be used.
 UNKNOWN_SUBMIT = "submit_outcome_unknown"
 
@@ -42,6 +44,8 @@ class Action(models.TextChoices):
 
 #: Actions that need an open gate, and are for those who decide at its level.
 AT_GATE = frozenset({Action.APPROVE, Action.REQUEST_CHANGES, Action.REJECT, Action.ESCALATE})
+#: Roles that decide at gates, and only there.
+JUDGES = (Role.REVIEWER, Role.LEAD)
 
 
 class NotAllowed(Exception):
@@ -83,7 +87,8 @@ def allowed_actions(user: User, job: Job) -> Mapping[Action, Permission]:
     if not own and not roles & SEES_ALL:
         nothing = Permission(None, f"There is no job {job.ref} that you may see.", forbidden=True)
         return dict.fromkeys(Action, nothing)
-    return {action: _permission(action, job, roles, own) for action in Action}
+    last_word = cache(partial(_last_word, job))
+    return {action: _permission(action, job, roles, own, last_word) for action in Action}
 
 
 def require(user: User, job: Job, action: Action) -> Role:
@@ -98,7 +103,9 @@ def may_submit(user: User, workspace: Workspace) -> bool:
     return Role.REQUESTER in roles_of(user, workspace)
 
 
-def _permission(action: Action, job: Job, roles: frozenset[Role], own: bool) -> Permission:
+def _permission(
+    action: Action, job: Job, roles: frozenset[Role], own: bool, last_word: Callable[[], str]
+) -> Permission:
     gate = job.open_gate
     if action is Action.VIEW:
         return Permission(next(iter(sorted(roles))))
@@ -109,7 +116,7 @@ def _permission(action: Action, job: Job, roles: frozenset[Role], own: bool) -> 
         return Permission(
             None, "You requested this job, so somebody else must approve it.", forbidden=True
         )
-    return Permission(role, _not_now(action, job, gate))
+    return Permission(role, _not_now(action, job, gate, role, last_word))
 
 
 def _role_for(
@@ -117,15 +124,17 @@ def _role_for(
 ) -> Role | None:
     """The role that gives the right to `action`, the state of the job aside."""
     keepers = [role for role in (Role.OPERATOR, Role.ADMIN) if role in roles]
-    judges = [role for role in (Role.REVIEWER, Role.LEAD) if role in roles]
-    if gate and gate.level > 1:
-        judges = [role for role in judges if role is Role.LEAD]
+    readers = [role for role in JUDGES if role in roles]
+    judges = [role for role in readers if role is Role.LEAD or not gate or gate.level == 1]
     requester = [Role.REQUESTER] if own and Role.REQUESTER in roles else []
     match action:
         case Action.CANCEL:
-            able = requester + keepers + (judges if gate else [])
+            able = requester + keepers + judges
+        case Action.RETRY if gate:
+            # What to do with a result under review is for those who judge it.
+            able = keepers + judges + requester
         case Action.RETRY:
-            able = (requester if not gate else []) + keepers + (judges if gate else [])
+            able = requester + keepers + judges
         case Action.ARCHIVE:
             able = requester + keepers
         case Action.SETTLE:
@@ -134,59 +143,81 @@ def _role_for(
             able = requester + keepers + [role for role in judges if role is Role.LEAD]
         case Action.REOPEN:
             able = [role for role in judges if role is Role.LEAD]
+        case Action.NOTE:
+            able = readers
         case _:
             able = judges
     return able[0] if able else None
 
 
 def _not_you(action: Action, roles: frozenset[Role], own: bool, gate: Gate | None) -> str:
-    if action in AT_GATE and gate and gate.level > 1 and Role.REVIEWER in roles:
+    at_gate = AT_GATE | {Action.CANCEL, Action.RETRY}
+    if action in at_gate and gate and gate.level > 1 and Role.REVIEWER in roles:
         return f"This review was escalated to level {gate.level}: a lead decides."
     held = ", ".join(sorted(role.label.lower() for role in roles))
     whose = "" if own else " on a job that is not theirs"
     return f"{action.label} is not for the role {held}{whose}."
 
 
-def _not_now(action: Action, job: Job, gate: Gate | None) -> str:
+def _not_now(
+    action: Action, job: Job, gate: Gate | None, role: Role, last_word: Callable[[], str]
+) -> str:
     status = Status(job.status)
     said = f"{job.ref} is {status.label.lower()}"
+    if action is Action.CANCEL and job.cancel_requested_at and status in LIVE:
+        at = _at(job.cancel_requested_at)
+        return f"{job.cancel_requested_by} asked to cancel {job.ref} at {at} already."
+    if action is Action.ARCHIVE and job.archived_at:
+        return f"{job.archived_by} archived {job.ref} at {_at(job.archived_at)} already."
+    if why := _obstacle(action, job, status, gate, role):
+        return " ".join(part for part in (f"{said}: {why}", last_word()) if part)
+    return ""
+
+
+def _obstacle(action: Action, job: Job, status: Status, gate: Gate | None, role: Role) -> str:
+    """What stands in the way in this state, or ""."""
     if action in AT_GATE and gate is None:
-        return f"{said}: {_last_word(job)}"
+        return "there is nothing to decide."
     match action:
         case Action.CANCEL if status not in LIVE:
-            return f"{said}: there is nothing left to cancel."
-        case Action.CANCEL if job.cancel_requested_at:
-            return f"Canceling {job.ref} was requested already."
+            return "there is nothing left to cancel."
         case Action.RETRY if status not in SETTLED - {Status.COMPLETED} | {Status.NEEDS_REVIEW}:
-            return f"{said}: there is nothing to retry."
+            return "there is nothing to retry."
+        case Action.CANCEL | Action.RETRY if role in JUDGES and gate is None:
+            return f"a {role.label.lower()} can {action.label.lower()} it only during a review."
+        case Action.RETRY if role is Role.REQUESTER and gate:
+            return "a reviewer decides whether it is tried again."
         case Action.RETRY if gate and gate.kind == GateKind.BEFORE_RUN:
-            return f"{job.ref} has not run yet: approve it instead."
+            return "it has not run yet. Approve it instead."
         case Action.REQUEST_CHANGES if gate and gate.kind != GateKind.OUTPUT:
-            return f"{job.ref} has no result yet to change: approve or reject it."
+            return "it has no result yet to change. Approve or reject it."
         case Action.ESCALATE if gate and gate.level >= job.job_type.review_levels:
-            return f"This review is at the highest level ({gate.level}) already."
+            return f"its review is at the highest level ({gate.level}) already."
         case Action.ARCHIVE if status not in SETTLED:
-            return f"{said}: only a settled job can be archived."
-        case Action.ARCHIVE if job.archived_at:
-            return f"{job.ref} was archived already."
+            return "only a settled job can be archived."
         case Action.REOPEN if status is not Status.COMPLETED or not _has_result(job):
-            return f"{said}: only a completed job with a result can be reopened."
+            return "only a completed job with a result can be reopened."
         case Action.SETTLE if not job.attempts.filter(state=State.UNKNOWN).exists():
-            return f"{said}: no submit of it is unknown."
+            return "no submit of it is unknown."
         case Action.USE_RESULT if not (
             status is Status.FAILED and job.reason_code == UNKNOWN_SUBMIT and _has_result(job)
         ):
-            return f"{said}: no late result has arrived."
+            return "no late result has arrived."
     return ""
 
 
 def _last_word(job: Job) -> str:
-    """Who decided, for the one who comes second."""
-    last = job.events.filter(from_status=Status.NEEDS_REVIEW).order_by("-seq").first()
-    if last is None or last.actor is None:
-        return "there is nothing to decide."
+    """Who decided last, for the one who comes second; "" where no person has."""
+    rulings = job.events.filter(~Q(from_status="") | Q(verb=Verb.ESCALATED), actor__isnull=False)
+    last = rulings.order_by("-seq").first()
+    if last is None:
+        return ""
     verb = Verb(last.verb).label.lower()
-    return f"{last.actor_name} decided at {last.at:%H:%M:%S} UTC on {last.at:%d %b %Y} ({verb})."
+    return f"{last.actor_name} decided at {_at(last.at)} ({verb})."
+
+
+def _at(moment: datetime) -> str:
+    return f"{moment:%H:%M:%S} UTC on {moment:%d %b %Y}"
 
 
 def _has_result(job: Job) -> bool:

@@ -6,7 +6,7 @@ from django.db.models import F, Q
 
 from jobs.ids import new_ref, uuid7
 from jobs.models.types import JobType, Lane, PromptVersion
-from jobs.models.workspaces import User, Workspace
+from jobs.models.workspaces import SEES_ALL, User, Workspace
 
 
 class Status(models.TextChoices):
@@ -31,8 +31,8 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def visible_to(self, user: User) -> Self:
         """The jobs that `user` may see: all of a workspace for its staff, else one's own."""
-        from jobs.access import SEES_ALL
-
+        if not user.is_active:
+            return self.none()
         if user.is_superuser:
             return self
         wide = user.memberships.filter(role__in=SEES_ALL).values("workspace")

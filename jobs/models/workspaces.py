@@ -27,6 +27,10 @@ class Role(models.TextChoices):
     ADMIN = "admin", "Admin"  # configures, and an operator's verbs
 
 
+#: Roles that see every job of their workspace; a requester sees their own.
+SEES_ALL = frozenset(Role) - {Role.REQUESTER}
+
+
 class Membership(models.Model):
     """One role of one person in one workspace. A person may hold several roles."""
 
