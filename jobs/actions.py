@@ -41,6 +41,7 @@ from jobs.models import (
     Workspace,
 )
 from jobs.models.jobs import document_path
+from jobs.provider.payloads import RESPONSE_ID
 from jobs.text import clean, clipped
 
 #: Characters of all of a job's input together, documents aside.
@@ -198,8 +199,11 @@ def settle(
     """End the wait for an unknown submit: name its response, or say that there is none.
 
     A named response is looked up by the engine, and adopted if its metadata names this job.
+    Raises `BadInput` for what cannot be the id of a response.
     """
     role = require(actor, job, Action.SETTLE)
+    if response_id and not RESPONSE_ID.fullmatch(response_id):
+        raise BadInput([InputProblem("response_id", "That is not the id of a response.")])
     attempt = job.attempts.get(state=State.UNKNOWN)
     if response_id:
         WebhookReceipt.objects.create(

@@ -1,7 +1,7 @@
 """What people decide. Every ruling becomes one `Decision`, in the transaction that carries it out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from jobs import actions, lifecycle
 from jobs.access import Action, NotNow, require
 from jobs.lifecycle import GateSpec, Reason, Superseded
 from jobs.models import Cause, Gate, GateKind, Job, Role, Status, User, Verb
+from jobs.text import clean
 from reviews.models import Decision, ReviewerNote, Ruling
 
 
@@ -28,7 +29,7 @@ class Ask:
 
 
 class NoteMissing(ValueError):
-    """The ruling needs a reason in words."""
+    """The ruling, or the note itself, needs words."""
 
 
 #: Rulings that tell somebody what to do differently: worthless without words.
@@ -39,15 +40,20 @@ def decide(job_id: UUID, ask: Ask) -> Decision:
     """Carry a ruling out, once.
 
     Raises `jobs.access.NotAllowed` where this person may not, `jobs.access.NotNow` where the job
-    has moved on or somebody was first, and `NoteMissing`.
+    has moved on or somebody was first, `NoteMissing`, and `jobs.actions.BadInput` for a response id
+    that is none.
     """
+    ask = replace(ask, note=clean(ask.note))
     if ask.ruling in NEEDS_NOTE and not ask.note.strip():
         raise NoteMissing(f"{ask.ruling.label} needs a note that says what to change.")
     try:
         with lifecycle.locked(job_id) as job:
+            # Before anything is said about the job: it may be none of theirs.
+            require(ask.actor, job, Action(ask.ruling.value))
             gate = job.open_gate
             if gate and ask.content_hash and ask.content_hash != gate.content_hash:
                 raise NotNow(f"{job.ref} has a newer result than the one that you looked at.")
+            level = gate.level if gate else None
             role = _RULINGS[ask.ruling](job, ask)
             return Decision.objects.create(
                 job=job,
@@ -60,7 +66,7 @@ def decide(job_id: UUID, ask: Ask) -> Decision:
                 note=ask.note,
                 policy=gate.reasons if gate else [],
                 content_hash=gate.content_hash if gate else "",
-                level=gate.level if gate else None,
+                level=level,
                 at=ask.now,
             )
     except (Superseded, IntegrityError) as error:
@@ -68,9 +74,11 @@ def decide(job_id: UUID, ask: Ask) -> Decision:
 
 
 def write_note(job: Job, *, author: User, text: str, now: datetime) -> ReviewerNote:
-    """A note for colleagues. Raises `jobs.access.NotAllowed`."""
+    """A note for colleagues. Raises `jobs.access.NotAllowed` and `NoteMissing`."""
     require(author, job, Action.NOTE)
-    return ReviewerNote.objects.create(job=job, author=author, text=text, created_at=now)
+    if not text.strip():
+        raise NoteMissing("A note needs words.")
+    return ReviewerNote.objects.create(job=job, author=author, text=clean(text), created_at=now)
 
 
 def _approve(job: Job, ask: Ask) -> Role:

@@ -3,6 +3,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from jobs.actions import BadInput
 from jobs.management.jobcommand import JobCommand, Usage, job_named, person_named
 from jobs.report import as_text, job_document
 from reviews.actions import Ask, NoteMissing, decide
@@ -42,7 +43,7 @@ class Command(JobCommand):
         )
         try:
             decide(job.pk, ask)
-        except NoteMissing as error:
+        except (NoteMissing, BadInput) as error:
             raise Usage(str(error)) from None
         job.refresh_from_db()
         document = job_document(job)
