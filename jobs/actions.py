@@ -16,7 +16,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 from django.db.models import Q
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 
 from jobs import lifecycle, requests
 from jobs.access import UNKNOWN_SUBMIT, Action, NotAllowed, may_submit, require
@@ -92,6 +92,10 @@ def submit(
     """
     if not may_submit(requester, workspace):
         raise NotAllowed(f"{requester} may not submit jobs in {workspace}.")
+    if job_type.workspace_id not in (None, workspace.pk):
+        raise NotAllowed(f"There is no job type {job_type.slug} in {workspace}.")
+    if parent:
+        require(requester, parent, Action.VIEW)
     key = idempotency_key
     _check_key(key)
     documents = _checked(job_type, input, uploads)
@@ -282,14 +286,10 @@ def _checked(
     problems: list[InputProblem] = []
     if not job_type.enabled or job_type.current_version is None:
         problems.append(InputProblem("", f"{job_type} takes no new jobs at the moment."))
-    if clean(dict(input)) != dict(input):
-        problems.append(InputProblem("", "The input has characters that cannot be stored (NUL)."))
-    if len(json.dumps(dict(input))) > MAX_INPUT_LENGTH:
-        problems.append(
-            InputProblem("", f"The input is longer than {MAX_INPUT_LENGTH} characters.")
-        )
-    for error in Draft202012Validator(job_type.input_schema).iter_errors(dict(input)):
-        problems.append(InputProblem(*_worded(error)))
+    try:
+        problems += _input_problems(job_type, dict(input))
+    except RecursionError:
+        problems.append(InputProblem("", "The input is nested too deeply."))
     least, most = job_type.min_documents, job_type.max_documents
     if not least <= len(uploads) <= most:
         wanted = f"{least} to {most} files" if most else "no files"
@@ -305,18 +305,42 @@ def _checked(
     return documents
 
 
-def _worded(error: Any) -> tuple[str, str]:
-    """A violation of the form's schema, as (field, sentence)."""
-    field = ".".join(str(part) for part in error.path)
-    if error.validator == "required":
-        missing = [name for name in error.validator_value if name not in error.instance]
-        return ".".join([*map(str, error.path), *missing[:1]]), "is required."
-    if error.validator == "additionalProperties":
-        known = ", ".join(error.schema.get("properties", {})) or "none"
-        return field, f"{error.message}. Known inputs: {known}."
-    if error.validator == "minLength":
-        return field, "must not be empty."
-    return field, f"{error.message}."
+def _input_problems(job_type: JobType, input: dict[str, Any]) -> list[InputProblem]:
+    unstorable = [
+        InputProblem(clean(name), "has characters or numbers that cannot be stored, such as NUL.")
+        for name, value in input.items()
+        if clean({name: value}) != {name: value}
+    ]
+    if unstorable:
+        return unstorable
+    if len(json.dumps(input, ensure_ascii=False)) > MAX_INPUT_LENGTH:
+        return [InputProblem("", f"The input is longer than {MAX_INPUT_LENGTH} characters.")]
+    violations = Draft202012Validator(job_type.input_schema).iter_errors(input)
+    # Each missing input is its own violation, and each of those names them all: once is enough.
+    return list(dict.fromkeys(problem for error in violations for problem in _worded(error)))
+
+
+def _worded(error: ValidationError) -> list[InputProblem]:
+    """A violation of the form's schema, at its field and in a sentence."""
+    field, limit = ".".join(str(part) for part in error.path), error.validator_value
+    text = f"{clipped(error.message, 300)}."
+    match error.validator:
+        case "required":
+            missing = [name for name in limit if name not in error.instance]
+            return [
+                InputProblem(".".join([*map(str, error.path), name]), "is required.")
+                for name in missing
+            ]
+        case "additionalProperties":
+            known = ", ".join(error.schema.get("properties", {})) or "none"
+            text = f"{text} Known inputs: {known}."
+        case "minLength" if limit == 1:
+            text = "must not be empty."
+        case "minLength":
+            text = f"must have at least {limit} characters."
+        case "maxLength":
+            text = f"can have {limit} characters at most; it has {len(error.instance)}."
+    return [InputProblem(field, text)]
 
 
 def _check_key(key: str) -> None:
