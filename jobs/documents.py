@@ -23,6 +23,8 @@ _TEXT_TYPES = {
     ".json": "application/json",
     ".xml": "text/xml",
 }
+#: Formats that are text themselves, and of no use read as such.
+_MARKUP = {"application/rtf", "application/postscript"}
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 
 
@@ -80,15 +82,20 @@ def _read(name: str, content: bytes) -> ReadDocument:
     kind = filetype.guess_mime(content[:8192])
     if kind == PDF:
         return ReadDocument(name, content, PDF, clean(_pdf_text(name, content)))
-    text = None if kind else _plain_text(content)
-    if text is None:
+    text = _plain_text(content, legacy=kind is None)
+    if text is None or kind in _MARKUP:
         found = kind or "a binary file"
         raise Unusable(f"{name} is {found}; text files and PDFs can be taken.")
     content_type = _TEXT_TYPES.get(PurePath(name).suffix.lower(), "text/plain")
     return ReadDocument(name, content, content_type, clean(text))
 
 
-def _plain_text(content: bytes) -> str | None:
+def _plain_text(content: bytes, *, legacy: bool) -> str | None:
+    """The text, or None where it is none.
+
+    A few letters are enough to look like a format (BM: an image, MZ: a program), so what looks like
+    one may still be UTF-8; only the guess at an older encoding (`legacy`) is not made for it.
+    """
     for mark, encoding in _BYTE_ORDER_MARKS.items():
         if content.startswith(mark):
             try:
@@ -100,6 +107,8 @@ def _plain_text(content: bytes) -> str | None:
     try:
         return content.decode()
     except UnicodeDecodeError:
+        if not legacy:
+            return None
         # An older Windows text: every byte is a character there, so control bytes give it away.
         text = content.decode("cp1252", errors="replace")
         odd = sum(character < " " and character not in "\t\r\n\f" for character in text)
@@ -122,7 +131,7 @@ def _free_name(name: str, taken: set[str]) -> str:
     """The bare file name, without control characters, that no other document of the job has."""
     bare = name.replace("\\", "/").rpartition("/")[2]
     bare = "".join(character for character in clean(bare) if character.isprintable()).strip()
-    path = PurePath(bare or "document")
+    path = PurePath(bare if bare.strip(".") else "document")
     suffix = path.suffix[:20]
     stem = path.stem[: 240 - len(suffix)]
     free, number = f"{stem}{suffix}", 1
