@@ -63,15 +63,16 @@ def describe(turn: Turn) -> dict[str, Any]:
     if tools:
         body["tools"] = tools
     if include := includes(tools):
-        body["include"] = include
+        body["include"] = [*body.get("include", []), *include]
     if version.output_schema:
         body["text"] = {
+            **body.get("text", {}),
             "format": {
                 "type": "json_schema",
                 "name": re.sub(r"\W", "_", job.job_type.slug)[:64],
                 "schema": version.output_schema,
                 "strict": True,
-            }
+            },
         }
     return body
 
