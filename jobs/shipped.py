@@ -156,7 +156,8 @@ SHIPPED = (DOCUMENT_DIGEST, RESEARCH_BRIEF)
 
 def load() -> list[JobType]:
     """Create what is missing. A changed prompt becomes a new version; it is used for new jobs
-    unless somebody made a version of their own. Policies that exist are left as they are."""
+    unless a version of somebody's own is. Policies that exist are left as they are, and so is a
+    choice to go back to an older version."""
     return [_load(shipped) for shipped in SHIPPED]
 
 
@@ -181,13 +182,15 @@ def _load(shipped: ShippedType) -> JobType:
     }
     versions = job_type.versions.order_by("-number")
     ours = versions.filter(created_by=None).first()
+    current = job_type.current_version
+    takes_ours = current is None
     if ours is None or any(getattr(ours, name) != value for name, value in content.items()):
         last = versions.first()
         ours = PromptVersion.objects.create(
             job_type=job_type, number=last.number + 1 if last else 1, **content
         )
-    current = job_type.current_version
-    if current is None or (current.created_by_id is None and current != ours):
+        takes_ours = current is None or current.created_by_id is None
+    if takes_ours:
         job_type.current_version = ours
         job_type.save(update_fields=["current_version"])
     return job_type
