@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -117,21 +118,26 @@ def key_id() -> str:
 def _verify_chains() -> Iterator[Finding]:
     jobs = Job.objects.order_by("id").values_list("id", "ref", "event_count", "event_head")
     for job_id, ref, count, head in jobs.iterator(chunk_size=500):
-        previous, seq = "", 0
-        for event in Event.objects.filter(job_id=job_id).order_by("seq").iterator():
-            if event.seq != seq + 1:
-                yield Finding(ref, seq + 1, "is missing.")
-                break
-            seq = event.seq
-            if not hmac.compare_digest(event.hash, event_hash(event, previous)):
-                yield Finding(ref, seq, "was changed, or stands in another's place.")
-                break
-            previous = event.hash
-        else:
-            if (seq, previous) != (count, head):
-                yield Finding(
-                    ref, min(seq, count) + 1, f"{count} events are recorded, {seq} found."
-                )
+        if finding := _verify_chain(job_id, ref, count, head):
+            yield finding
+
+
+def _verify_chain(job_id: UUID, ref: str, count: int, head: str) -> Finding | None:
+    previous, seq = "", 0
+    for event in Event.objects.filter(job_id=job_id).order_by("seq").iterator():
+        if event.seq != seq + 1:
+            return Finding(ref, seq + 1, "is missing.")
+        seq = event.seq
+        if not hmac.compare_digest(event.hash, event_hash(event, previous)):
+            return Finding(ref, seq, "was changed, or stands in another's place.")
+        previous = event.hash
+    if (seq, previous) == (count, head):
+        return None
+    # The job may have gone on since it was read: then it is read again, with its whole chain.
+    now = Job.objects.filter(pk=job_id).values_list("event_count", "event_head").first()
+    if now and now != (count, head):
+        return _verify_chain(job_id, ref, *now)
+    return Finding(ref, min(seq, count) + 1, f"{count} events are recorded, {seq} found.")
 
 
 def _verify_seals() -> Iterator[Finding]:
