@@ -116,8 +116,8 @@ def _role_for(
     action: Action, job: Job, roles: frozenset[Role], own: bool, gate: Gate | None
 ) -> Role | None:
     """The role that gives the right to `action`, the state of the job aside."""
-    keepers = [role for role in (Role.OPERATOR, Role.ADMIN) if role in roles]
-    judges = [role for role in (Role.REVIEWER, Role.LEAD) if role in roles]
+    keepers: list[Role] = [role for role in (Role.OPERATOR, Role.ADMIN) if role in roles]
+    judges: list[Role] = [role for role in (Role.REVIEWER, Role.LEAD) if role in roles]
     if gate and gate.level > 1:
         judges = [role for role in judges if role is Role.LEAD]
     requester = [Role.REQUESTER] if own and Role.REQUESTER in roles else []

@@ -10,7 +10,9 @@ import hashlib
 import hmac
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import environ
 
@@ -27,7 +29,7 @@ if _env_file and Path(_env_file).is_file():
 _environ = environ.FileAwareEnv().ENVIRON
 
 
-def _read(name, parse, default, hint):
+def _read(name: str, parse: Callable[[str], Any], default: Any, hint: str) -> Any:
     """``parse(value)``, or `default` and a noted problem where the value is there but unusable."""
     try:
         value = _environ.get(name, "").strip()
@@ -41,11 +43,11 @@ def _read(name, parse, default, hint):
     return default
 
 
-def _text(name, default=""):
-    return _read(name, str, default, "")
+def _text(name: str, default: str = "") -> str:
+    return str(_read(name, str, default, ""))
 
 
-def _bool(value):
+def _bool(value: str) -> bool:
     if value.lower() in ("true", "1", "yes", "on"):
         return True
     if value.lower() in ("false", "0", "no", "off"):
@@ -53,7 +55,7 @@ def _bool(value):
     raise ValueError(f"{value!r} is neither true nor false")
 
 
-def _list(value):
+def _list(value: str) -> list[str]:
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
