@@ -211,7 +211,7 @@ def _formatted(format: str, name: str, link: str) -> str | None:
 
 
 def _number(schema: Schema, *, whole: bool) -> float:
-    step: float = schema.get("multipleOf") or (1 if whole else 0)
+    step: Any = schema.get("multipleOf") or (1 if whole else 0)
     low, high = schema.get("minimum"), schema.get("maximum")
     nudge = step or 0.001
     if (above := schema.get("exclusiveMinimum")) is not None:
@@ -220,7 +220,7 @@ def _number(schema: Schema, *, whole: bool) -> float:
         high = below - nudge if high is None else min(high, below - nudge)
     value: float = 1 if low is None else low
     if low is not None and high is not None and not whole and not schema.get("multipleOf"):
-        return (low + high) / 2
+        return float(low + high) / 2
     if high is not None:
         value = min(value, high)
     if step:
