@@ -101,8 +101,8 @@ def test_the_focus_decides_what_is_quoted(client, start):
         digest = make_digest(client, start, file_part("long.md", LONG), ask=ask)
         return str([section["quotes"] for section in digest["sections"]])
 
-    assert "poison message" not in quotes("Make a digest.")
-    assert "poison message" in quotes("Make a digest.\nFocus: poison message, dead letter\n")
+    assert "dead letter" not in quotes("Make a digest.")
+    assert "dead letter" in quotes("Make a digest.\nFocus: the dead letter list\n")
 
 
 @pytest.mark.parametrize(
