@@ -110,7 +110,8 @@ class Supervisor:
         threading.Thread(target=self._pump, args=(child, child.process), daemon=True).start()
 
     def _ended(self, child: Child, code: int) -> None:
-        quick = time.monotonic() - child.started < SETTLED_AFTER
+        # A child that refuses to start ends by itself, with a code; a kill says nothing of it.
+        quick = code > 0 and time.monotonic() - child.started < SETTLED_AFTER
         child.quick_ends = child.quick_ends + 1 if quick else 0
         if child.quick_ends >= MOST_QUICK_ENDS:
             raise CannotRun(f"{child.name} ends again and again (exit code {code}); see above.")

@@ -122,13 +122,13 @@ def _database(folder: Path) -> Iterator[str]:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def wait_for(holds: Callable[[], Any], seconds: float, what: str) -> Any:
+def wait_for(holds: Callable[[], Any], seconds: float, what: str, *, every: float = 0.2) -> Any:
     """`holds()` as soon as it is true. Fails after `seconds`, saying `what` was waited for."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         if value := holds():
             return value
-        time.sleep(0.2)
+        time.sleep(every)
     raise AssertionError(f"not within {seconds} s: {what}")
 
 

@@ -13,10 +13,12 @@ from tests.processes import Installation, children, installation, wait_for
 
 JOBS = 50
 SUBMIT = """
+import time
 from django.core.management import call_command
 for number in range({jobs}):
     call_command("submit", "research-brief", username="requester", pairs=[f"topic=queues {{number}}"],
                  stdout=open("/dev/null", "w"))
+    time.sleep(0.25)
 """
 
 
@@ -28,11 +30,13 @@ def test_fifty_jobs_settle_although_the_cluster_is_killed_again_and_again(tmp_pa
         RunningSandbox(pace=0.5) as sandbox,
         installation(tmp_path, OPENAI_API_KEY="sk-test", OPENAI_BASE_URL=sandbox.base_url) as site,
     ):
+        # An answer takes its time, so that kills find creates on their way.
+        sandbox.script({"on": "create", "times": None, "do": {"hang": 0.4, "work": True}})
         supervisor = site.start("run", "--port", str(site.port))
         wait_for(lambda: _cluster(supervisor.pid), 20, "a cluster")
         submitting = site.start("shell", "-v", "0", "-c", SUBMIT.format(jobs=JOBS))
-        for number in range(8):
-            time.sleep(chance.uniform(0.3, 3.0))
+        for number in range(12):
+            time.sleep(chance.uniform(0.3, 2.5))
             _kill(supervisor.pid, whole=number % 2 == 0, chance=chance)
         assert submitting.wait(60) == 0
         settled_by = time.monotonic() + 180
@@ -42,7 +46,9 @@ def test_fifty_jobs_settle_although_the_cluster_is_killed_again_and_again(tmp_pa
             ended = [job for job in jobs if job["settled_at"] or job["status"] == "needs_review"]
             return jobs if len(ended) == JOBS == len(jobs) else None
 
-        jobs = wait_for(all_settled, settled_by - time.monotonic(), f"settled (seed {seed})")
+        jobs = wait_for(
+            all_settled, settled_by - time.monotonic(), f"settled (seed {seed})", every=2.0
+        )
         started = sandbox.stats()["by_turn"]
         assert max(started.values()) == 1, "a turn started more than one response"
         _nothing_is_left_behind(site)
