@@ -9,7 +9,6 @@ import base64
 import hashlib
 import hmac
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -191,7 +190,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if DEBUG or "pytest" in sys.modules
+        if DEBUG
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
