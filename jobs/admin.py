@@ -291,13 +291,13 @@ class SealAdmin(ReadOnly, admin.ModelAdmin):
 def readable(value: Any) -> SafeString:
     """JSON as a person reads it, escaped: what models write is never markup."""
     if value in (None, "", [], {}):
-        return format_html("–")
+        return SafeString("–")
     return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def _payload(body: Any) -> SafeString:
     if body is None:
-        return format_html("–")
+        return SafeString("–")
     content = bytes(body)
     try:
         return readable(json.loads(content))

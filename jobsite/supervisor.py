@@ -140,9 +140,10 @@ class Supervisor:
 
     def _pump(self, child: Child, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            if not self.quiet:
-                self._say(child, line.rstrip())
+        with process.stdout:
+            for line in process.stdout:
+                if not self.quiet:
+                    self._say(child, line.rstrip())
 
     def _say(self, child: Child, text: str) -> None:
         sys.stderr.write(f"{child.name:<8}| {text}\n")
