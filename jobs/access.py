@@ -123,8 +123,8 @@ def _role_for(
     action: Action, job: Job, roles: frozenset[Role], own: bool, gate: Gate | None
 ) -> Role | None:
     """The role that gives the right to `action`, the state of the job aside."""
-    keepers = [role for role in (Role.OPERATOR, Role.ADMIN) if role in roles]
-    readers = [role for role in JUDGES if role in roles]
+    keepers: list[Role] = [role for role in (Role.OPERATOR, Role.ADMIN) if role in roles]
+    readers: list[Role] = [role for role in JUDGES if role in roles]
     judges = [role for role in readers if role is Role.LEAD or not gate or gate.level == 1]
     requester = [Role.REQUESTER] if own and Role.REQUESTER in roles else []
     match action:

@@ -31,6 +31,7 @@ from jobs.models import (
     Job,
     JobType,
     Lane,
+    PromptVersion,
     Role,
     State,
     Status,
@@ -54,6 +55,9 @@ class InputProblem:
 
     field: str
     text: str
+
+
+TOO_DEEP = InputProblem("", "The input is nested too deeply.")
 
 
 class BadInput(ValueError):
@@ -92,16 +96,17 @@ def submit(
     """
     if not may_submit(requester, workspace):
         raise NotAllowed(f"{requester} may not submit jobs in {workspace}.")
-    if job_type.workspace_id not in (None, workspace.pk):
-        raise NotAllowed(f"There is no job type {job_type.slug} in {workspace}.")
     if parent:
         require(requester, parent, Action.VIEW)
     key = idempotency_key
     _check_key(key)
-    documents = _checked(job_type, input, uploads)
-    fingerprint = _fingerprint(job_type, input, documents)
+    try:
+        fingerprint = _fingerprint(job_type, input, uploads)
+    except RecursionError:
+        raise BadInput([TOO_DEEP]) from None
     if key and (known := _known(requester, workspace, key, fingerprint)):
         return known
+    version, documents = _checked(job_type, workspace, input, uploads)
     job_id = uuid7()
     stored: list[str] = []
     try:
@@ -112,7 +117,7 @@ def submit(
                 ref=_free_ref(),
                 workspace=workspace,
                 job_type=job_type,
-                prompt_version=job_type.current_version,
+                prompt_version=version,
                 requester=requester,
                 parent=parent,
                 lane=job_type.lane,
@@ -281,15 +286,19 @@ def _begin(job: Job, *, now: datetime) -> None:
 
 
 def _checked(
-    job_type: JobType, input: Mapping[str, Any], uploads: Sequence[Upload]
-) -> list[ReadDocument]:
+    job_type: JobType, workspace: Workspace, input: Mapping[str, Any], uploads: Sequence[Upload]
+) -> tuple[PromptVersion, list[ReadDocument]]:
+    """The version that a new job pins, and its documents. Raises `BadInput` with every problem."""
+    version = job_type.current_version
     problems: list[InputProblem] = []
-    if not job_type.enabled or job_type.current_version is None:
+    if job_type.workspace_id not in (None, workspace.pk):
+        problems.append(InputProblem("", f"{job_type} is not a job type of {workspace}."))
+    if not job_type.enabled or version is None:
         problems.append(InputProblem("", f"{job_type} takes no new jobs at the moment."))
     try:
         problems += _input_problems(job_type, dict(input))
     except RecursionError:
-        problems.append(InputProblem("", "The input is nested too deeply."))
+        problems.append(TOO_DEEP)
     least, most = job_type.min_documents, job_type.max_documents
     if not least <= len(uploads) <= most:
         wanted = f"{least} to {most} files" if most else "no files"
@@ -300,9 +309,9 @@ def _checked(
             documents = read_documents(list(uploads))
         except Unusable as error:
             problems.append(InputProblem("files", str(error)))
-    if problems:
+    if problems or version is None:
         raise BadInput(problems)
-    return documents
+    return version, documents
 
 
 def _input_problems(job_type: JobType, input: dict[str, Any]) -> list[InputProblem]:
@@ -352,15 +361,14 @@ def _known(requester: User, workspace: Workspace, key: str, fingerprint: str) ->
     job = Job.objects.filter(
         Q(requester=requester, workspace=workspace, idempotency_key=key)
     ).first()
-    return job and Submitted(
-        job, created=False, same_request=job.request_fingerprint == fingerprint
-    )
+    if job is None:
+        return None
+    return Submitted(job, created=False, same_request=job.request_fingerprint == fingerprint)
 
 
-def _fingerprint(
-    job_type: JobType, input: Mapping[str, Any], documents: Sequence[ReadDocument]
-) -> str:
-    said = [job_type.pk, dict(input), [[document.name, document.sha256] for document in documents]]
+def _fingerprint(job_type: JobType, input: Mapping[str, Any], uploads: Sequence[Upload]) -> str:
+    files = [[upload.name, hashlib.sha256(upload.content).hexdigest()] for upload in uploads]
+    said = [job_type.pk, dict(input), files]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -390,7 +398,7 @@ def _free_ref() -> str:
     return ref
 
 
-def _deadlines(job_type: JobType, now: datetime) -> dict[str, datetime]:
+def _deadlines(job_type: JobType, now: datetime) -> dict[str, Any]:
     return {
         "start_by": now + timedelta(seconds=job_type.start_within),
         "finish_by": now + timedelta(seconds=job_type.finish_within),

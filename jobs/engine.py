@@ -51,7 +51,7 @@ class Call:
     kind: str
     attempt_id: UUID
     turn_id: UUID
-    was_due_at: datetime | None = None
+    was_due_at: datetime
     age: float = 0.0
     job_type_id: int = 0
     shown: str = ""
@@ -188,7 +188,7 @@ class Sweep:
             kind,
             attempt.pk,
             turn.pk,
-            was_due_at=attempt.next_check_at,
+            was_due_at=attempt.next_check_at or self.clock(),
             age=(self.clock() - submitted).total_seconds(),
             job_type_id=job.job_type_id,
             shown=job.progress_message,

@@ -188,7 +188,9 @@ def _annotation(annotation: dict[str, Any], text: str, base: int) -> Source:
 def _tools(
     items: Sequence[dict[str, Any]],
 ) -> tuple[list[ToolUse], list[InlineFile], list[Warned]]:
-    uses, files, warnings = [], [], []
+    uses: list[ToolUse] = []
+    files: list[InlineFile] = []
+    warnings: list[Warned] = []
     for item in items:
         kind = _text(item.get("type"))[:60] or "unknown"
         if kind == "message" or (kind == "reasoning" and not _dicts(item.get("summary"))):

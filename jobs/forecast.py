@@ -42,10 +42,8 @@ def typical(job_type_id: int) -> Typical | None:
     ended = Attempt.objects.filter(
         job__job_type=job_type_id, state=State.SUCCEEDED, submitted_at__isnull=False
     ).order_by("-id")
-    seconds = sorted(
-        (end - start).total_seconds()
-        for start, end in ended.values_list("submitted_at", "ended_at")[:SAMPLE]
-    )
+    spans = ended.values_list("submitted_at", "ended_at")[:SAMPLE]
+    seconds = sorted((end - start).total_seconds() for start, end in spans if start and end)
     if len(seconds) < 5:
         return None
     return Typical(median=seconds[len(seconds) // 2], most=seconds[int(len(seconds) * 0.9)])

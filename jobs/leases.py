@@ -9,11 +9,12 @@ import socket
 import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import F, Field, Q
 
 from jobs.models import Attempt, SweepSlot
 
@@ -58,11 +59,12 @@ def write_still_running(
     Each row is (attempt id, when it was due as the look began, when it is due next). A check that
     was pulled nearer while the look was on its way stays where it was pulled to.
     """
-    field = Attempt._meta.get_field
     table = connection.ops.quote_name(Attempt._meta.db_table)
 
-    def adapted(name: str, value: object) -> object:
-        return field(name).get_db_prep_save(value, connection)
+    def adapted(name: str, value: object) -> Any:
+        field = Attempt._meta.get_field(name)
+        assert isinstance(field, Field)
+        return field.get_db_prep_save(value, connection)
 
     with connection.cursor() as cursor:
         cursor.executemany(

@@ -291,7 +291,8 @@ def _open_gate(job: Job, spec: GateSpec, *, now: datetime) -> Gate:
 
 
 def _close_gate(job: Job, *, outcome: str, now: datetime) -> None:
-    closed = Gate.objects.filter(pk=job.open_gate_id, closed_at=None).update(
+    assert job.open_gate is not None
+    closed = Gate.objects.filter(pk=job.open_gate.pk, closed_at=None).update(
         closed_at=now, outcome=outcome
     )
     if not closed:

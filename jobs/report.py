@@ -83,7 +83,9 @@ def _turn(turn: Turn) -> dict[str, Any]:
 
 
 def _gate(gate: Gate | None) -> dict[str, Any] | None:
-    return gate and {
+    if gate is None:
+        return None
+    return {
         "kind": gate.kind,
         "level": gate.level,
         "reasons": gate.reasons,
@@ -94,7 +96,9 @@ def _gate(gate: Gate | None) -> dict[str, Any] | None:
 
 
 def _result(result: Result | None) -> dict[str, Any] | None:
-    return result and {
+    if result is None:
+        return None
+    return {
         "text": result.text,
         "structured": result.structured,
         "partial": result.partial,

@@ -9,8 +9,9 @@ import base64
 import hashlib
 import hmac
 import os
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import environ
 
@@ -27,7 +28,7 @@ if _env_file and Path(_env_file).is_file():
 _environ = environ.FileAwareEnv().ENVIRON
 
 
-def _read(name, parse, default, hint):
+def _read(name: str, parse: Callable[[str], Any], default: Any, hint: str) -> Any:
     """``parse(value)``, or `default` and a noted problem where the value is there but unusable."""
     try:
         value = _environ.get(name, "").strip()
@@ -41,11 +42,11 @@ def _read(name, parse, default, hint):
     return default
 
 
-def _text(name, default=""):
-    return _read(name, str, default, "")
+def _text(name: str, default: str = "") -> str:
+    return str(_read(name, str, default, ""))
 
 
-def _bool(value):
+def _bool(value: str) -> bool:
     if value.lower() in ("true", "1", "yes", "on"):
         return True
     if value.lower() in ("false", "0", "no", "off"):
@@ -53,7 +54,7 @@ def _bool(value):
     raise ValueError(f"{value!r} is neither true nor false")
 
 
-def _list(value):
+def _list(value: str) -> list[str]:
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
@@ -189,7 +190,7 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
-        if DEBUG or "pytest" in sys.modules
+        if DEBUG
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }

@@ -110,7 +110,8 @@ class Supervisor:
         threading.Thread(target=self._pump, args=(child, child.process), daemon=True).start()
 
     def _ended(self, child: Child, code: int) -> None:
-        quick = time.monotonic() - child.started < SETTLED_AFTER
+        # A child that refuses to start ends by itself, with a code; a kill says nothing of it.
+        quick = code > 0 and time.monotonic() - child.started < SETTLED_AFTER
         child.quick_ends = child.quick_ends + 1 if quick else 0
         if child.quick_ends >= MOST_QUICK_ENDS:
             raise CannotRun(f"{child.name} ends again and again (exit code {code}); see above.")
@@ -139,9 +140,10 @@ class Supervisor:
 
     def _pump(self, child: Child, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            if not self.quiet:
-                self._say(child, line.rstrip())
+        with process.stdout:
+            for line in process.stdout:
+                if not self.quiet:
+                    self._say(child, line.rstrip())
 
     def _say(self, child: Child, text: str) -> None:
         sys.stderr.write(f"{child.name:<8}| {text}\n")

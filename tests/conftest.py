@@ -23,6 +23,12 @@ from django.conf import settings as django_settings
 from jobsite.sandbox.testing import RunningSandbox
 from tests.driver import Clock, Driver
 
+# Static files come from where they are written; nothing is collected for a test.
+django_settings.STORAGES["staticfiles"] = {
+    "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+}
+django_settings.WHITENOISE_USE_FINDERS = django_settings.WHITENOISE_AUTOREFRESH = True
+
 _connect = socket.socket.connect
 
 

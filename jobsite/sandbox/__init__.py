@@ -14,5 +14,6 @@ answer to this one request, as the ``do`` of a rule would (see :mod:`jobsite.san
     sandbox: {"status": 429, "error": {"message": "Slow down.", "code": "rate_limit_exceeded"}}
     sandbox: {"invent_quotes": 2}
 
-The line must end with the JSON object's line; documents sent as files are not searched for it.
+It may stand anywhere in the text, and other text may follow. Documents that are sent as files are
+not searched for it. A rule that matches the request comes first.
 """

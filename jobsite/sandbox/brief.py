@@ -19,8 +19,8 @@ from .passages import condense, quotable, sections, split_sentences, terms
 
 SHELF = Path(__file__).parent / "shelf"
 ABOUT = "about-the-sandbox"
-FOUND = 1.9  # the score from which a passage counts as found; by trial
-ANSWERED = 0.5  # the share of a question that a passage must speak of to answer it; by trial
+FOUND = 1.4  # the score from which a passage counts as found; by trial
+ANSWERED = 0.4  # the share of a question that a passage must speak of to answer it; by trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +82,21 @@ def search(query: str, *, count: int = 3, share: float = 0.0) -> list[Passage]:
                 article,
                 sentence,
                 sum(rarity[term] for term in wanted & set(terms(sentence)))
-                + 0.6 * sum(rarity[term] for term in wanted & title),
+                + 0.6 * sum(rarity[term] for term in wanted & title - set(terms(sentence))),
             )
             for sentence in article.sentences
         ]
         best.append(max(passages, key=lambda passage: passage.score))
     best.sort(key=lambda passage: -passage.score)
     return [passage for passage in best if passage.score >= least][:count]
+
+
+def answers_to(question: str) -> list[Passage]:
+    """Passages that answer a question; none if it names somebody or something not on the shelf."""
+    named = re.findall(r"(?<=[a-z,] )[A-Z][\w-]+", question)
+    if any(term not in _rarity() for name in named for term in terms(name)):
+        return []
+    return search(question, share=ANSWERED)
 
 
 def questions_in(text: str) -> list[str]:
@@ -151,7 +159,7 @@ def brief(text: str, *, topic: str, shelf_url: str, tool: dict[str, Any]) -> Bri
     questions = questions_in(text)
     place = place_of(tool)
     near = f" near {place}" if place else ""
-    answers = {question: search(question, share=ANSWERED) for question in questions}
+    answers = {question: answers_to(question) for question in questions}
     general = search(f"{topic} {text}", count=4)
     cited = [passage for found in answers.values() for passage in found] + general
     about = shelf()[ABOUT]

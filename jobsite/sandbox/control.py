@@ -116,15 +116,19 @@ def _door(call: Call) -> Callable[[web.Request], Awaitable[web.Response]]:
     """A handler that answers JSON, and only callers on this machine."""
 
     async def handle(request: web.Request) -> web.Response:
-        try:
-            near = ipaddress.ip_address(request.remote or "").is_loopback
-        except ValueError:
-            near = False
+        near = _is_here(request.remote) and _is_here(request.url.host)
         if not near or "origin" in request.headers:  # nor a web page that a browser here shows
             raise ApiError("The control API answers only programs on this machine.", status=403)
         return web.json_response(await call(request))
 
     return handle
+
+
+def _is_here(host: str | None) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 async def _object(request: web.Request) -> dict[str, Any]:

@@ -39,7 +39,10 @@ def is_digest(schema: Any) -> bool:
     """Whether a schema asks for a digest."""
     if not isinstance(schema, dict):
         return False
-    parts = _Parts(schema)
+    try:
+        parts = _Parts(schema)
+    except CannotFill:
+        return False
     return (
         {"title", "summary", "sections"} <= set(parts.root.get("properties", {}))
         and {"heading", "summary", "quotes"} <= set(parts.section.get("properties", {}))
@@ -51,12 +54,20 @@ class _Parts:
     """The three nested object schemas of a digest, references resolved."""
 
     def __init__(self, schema: Schema) -> None:
-        filler = Filler(schema, [], link="")
-        self.root = filler.resolve(schema)
-        self.sections = filler.resolve(self.root.get("properties", {}).get("sections"))
-        self.section = filler.resolve(self.sections.get("items"))
-        self.quotes = filler.resolve(self.section.get("properties", {}).get("quotes"))
-        self.quote = filler.resolve(self.quotes.get("items"))
+        self.filler = Filler(schema, [], link="")
+        self.root = self.filler.resolve(schema)
+        self.sections = self.property(self.root, "sections")
+        self.section = self.filler.resolve(self.sections.get("items"))
+        self.quotes = self.property(self.section, "quotes")
+        self.quote = self.filler.resolve(self.quotes.get("items"))
+
+    def property(self, schema: Schema, name: str) -> Schema:
+        return self.filler.resolve(schema.get("properties", {}).get(name))
+
+    def fit(self, schema: Schema, name: str, text: str) -> str:
+        """The text as long as this property of the schema allows."""
+        part = self.property(schema, name)
+        return fit_text(text, part.get("minLength", 0), part.get("maxLength", math.inf))
 
 
 def digest(
@@ -90,8 +101,8 @@ def digest(
     title = titles[0] if len(titles) == 1 else f"{len(titles)} documents: " + "; ".join(titles)
     result = {
         **filler.value(_outline(parts.root, "sections")),
-        "title": _fit(parts.root, "title", condense(title, limit=150)),
-        "summary": _fit(parts.root, "summary", " ".join(map(condense, key))),
+        "title": parts.fit(parts.root, "title", condense(title, limit=150)),
+        "summary": parts.fit(parts.root, "summary", " ".join(map(condense, key))),
         "sections": made,
     }
     if wrong := problems(schema, result):
@@ -104,11 +115,6 @@ def _outline(schema: Schema, *leave_out: str) -> Schema:
     properties = {k: v for k, v in schema.get("properties", {}).items() if k not in leave_out}
     required = [name for name in schema.get("required", []) if name not in leave_out]
     return {"type": "object", "properties": properties, "required": required}
-
-
-def _fit(schema: Schema, name: str, text: str) -> str:
-    part = schema["properties"].get(name, {})
-    return fit_text(text, part.get("minLength", 0), part.get("maxLength", math.inf))
 
 
 def _title(document: Document, found: list[Section]) -> str:
@@ -157,7 +163,7 @@ def _regroup(found: list[Section], count: int) -> list[Section]:
 def _section(
     parts: _Parts, filler: Filler, scorer: Scorer, document: Document, section: Section
 ) -> dict[str, Any]:
-    most = min(QUOTE_MAX, parts.quote["properties"]["quote"].get("maxLength", QUOTE_MAX))
+    most = min(QUOTE_MAX, parts.property(parts.quote, "quote").get("maxLength", QUOTE_MAX))
     fit = [line for line in section.sentences if quotable(line) and len(line) <= most]
     if not fit:
         whole = " ".join(joined_lines("\n".join(section.sentences[:1]) or document.text))
@@ -170,8 +176,8 @@ def _section(
     name = section.heading or key_phrase(section.sentences) or document.name
     return {
         **filler.value(_outline(parts.section, "quotes")),
-        "heading": _fit(parts.section, "heading", condense(name, limit=90)),
-        "summary": _fit(parts.section, "summary", " ".join(map(condense, told))),
+        "heading": parts.fit(parts.section, "heading", condense(name, limit=90)),
+        "summary": parts.fit(parts.section, "summary", " ".join(map(condense, told))),
         "quotes": [
             {
                 **filler.value(_outline(parts.quote, "document", "quote")),
@@ -188,7 +194,7 @@ def _add_invented(
 ) -> None:
     """Put ``count`` quotes that no document holds into the sections in turn."""
     texts = [collapse(document.text) for document in documents]
-    for number in range(count):
+    for number in range(count if made and most > 0 else 0):
         quote = INVENTED[number % len(INVENTED)]
         if number >= len(INVENTED) or any(quote in text for text in texts):
             quote = f"{quote[:-1]}, as paragraph {number + 401} of the annex sets out."

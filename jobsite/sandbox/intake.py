@@ -153,7 +153,7 @@ def _check(body: Any) -> None:
     if body.get("background") and body.get("store") is False:
         raise _unsupported("background", "Background mode requires 'store' to be true.")
     for index, name in enumerate(body.get("include") or []):
-        if name not in INCLUDABLE:
+        if not isinstance(name, str) or name not in INCLUDABLE:
             raise ApiError(
                 f"Invalid value: '{name}'.", param=f"include[{index}]", code="invalid_value"
             )
@@ -171,6 +171,9 @@ def _check(body: Any) -> None:
     for index, tool in enumerate(body.get("tools") or []):
         if not isinstance(tool, dict) or not isinstance(tool.get("type"), str):
             raise _wrong_type(f"tools[{index}]", "an object with a 'type'")
+        for name in ("user_location", "filters"):
+            if not isinstance(tool.get(name), dict | None):
+                raise _wrong_type(f"tools[{index}].{name}", "an object")
     _check_format((body.get("text") or {}).get("format"))
 
 
@@ -217,7 +220,10 @@ def _check_format(format: Any) -> None:
             )
     fault = schema_fault(format["schema"])
     if fault is None and format.get("strict"):
-        fault = _strict_fault(format["schema"], "()")
+        try:
+            fault = _strict_fault(format["schema"], "()")
+        except RecursionError:
+            fault = "It is nested too deeply."
     if fault:
         raise ApiError(
             f"Invalid schema for response_format '{format['name']}': {fault}",

@@ -119,17 +119,24 @@ def cut(items: list[Item], room: int, *, status: str) -> list[Item]:
         if room <= 0:
             break
         parts = []
-        for part in item["content"]:
-            text = str(part.get("text", ""))[:room]
+        content = item.get("content")
+        for part in content if isinstance(content, list) else []:
+            if not isinstance(part, dict) or "text" not in part:
+                parts.append(part)
+                continue
+            text = str(part["text"])[:room]
             room -= len(text)
-            notes = [note for note in part.get("annotations", []) if _ends(note) <= len(text)]
+            notes = [note for note in part.get("annotations") or [] if _ends(note) <= len(text)]
             parts.append({**part, "text": text, "annotations": notes})
         kept.append({**item, "status": status, "content": parts})
     return kept
 
 
-def _ends(annotation: dict[str, Any]) -> int:
-    return int(annotation.get("end_index", annotation.get("index", 0)))
+def _ends(annotation: Any) -> int:
+    end = (
+        annotation.get("end_index", annotation.get("index")) if isinstance(annotation, dict) else 0
+    )
+    return end if isinstance(end, int) else 0
 
 
 @dataclass(slots=True)

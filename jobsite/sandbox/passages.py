@@ -40,6 +40,7 @@ _NUMBERED = re.compile(
     re.IGNORECASE,
 )
 _BULLET = re.compile(r"^\s*(?:[-*+•‣◦▪–]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+")
+_CLUTTER = re.compile(r"[,;:`|/#=+*_]")
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
 
 
@@ -116,7 +117,7 @@ def quotable(sentence: str) -> bool:
         and len(sentence.split()) >= 5
         and sentence.isprintable()
         and "\ufffd" not in sentence
-        and not re.search(r"\w- [a-z]", sentence)
+        and not re.search(r"\w- [a-z]|\w[”\"][A-Z]", sentence)
     )
 
 
@@ -203,8 +204,9 @@ class Scorer:
             return 0.0
         weight = sum(math.log1p(self.counts[word]) for word in set(words)) / (4 + len(words)) ** 0.7
         asked = sum(1 for word in set(words) if word in self.focus)
-        whole = 1.0 if sentence.endswith((".", "!", "?", "”", '"', "。")) else 0.6
-        return float((weight + 1.5 * asked) * whole * (1.15 - 0.3 * position))
+        whole = 1.0 if sentence.endswith((".", "!", "?", "”", '"', "。")) else 0.5
+        clutter = len(_CLUTTER.findall(sentence)) / len(sentence.split())  # lists read badly
+        return float((weight + 1.5 * asked) * whole * (1.15 - 0.3 * position) / (1 + clutter))
 
     def best(self, sentences: list[str], count: int) -> list[str]:
         """The ``count`` strongest different sentences, in the order of the document."""
@@ -253,8 +255,10 @@ _LEAD_IN = re.compile(
 
 def condense(sentence: str, *, limit: int = 220) -> str:
     """A shorter telling: without lead-in words and asides, cut at a clause if it is still long."""
-    short = _LEAD_IN.sub("", re.sub(r"\s*\([^()]*\)", "", sentence)).strip("*_ ")
-    short = short[:1].upper() + short[1:]
+    plain = re.sub(r"\s*\([^()]*\)|\*\*|__", "", sentence).strip("*_ ")
+    short = _LEAD_IN.sub("", plain)
+    if short != plain:
+        short = short[:1].upper() + short[1:]
     if len(short) <= limit:
         return short
     cut = max(short.rfind(mark, 60, limit) for mark in ("; ", ", which ", " – ", " — ", ": ", ", "))

@@ -23,6 +23,7 @@ class Store:
         self.responses: dict[str, Response] = {}
         self.path = folder / "responses.jsonl" if folder else None
         self.file: TextIO | None = None
+        self.dropped = 0  # responses that are still in the file but no longer here
 
     def __iter__(self) -> Iterator[Response]:
         return iter(self.responses.values())
@@ -67,6 +68,7 @@ class Store:
                 file.write(_line({"op": "create", "response": response.to_json()}))
         self.close()
         os.replace(fresh, self.path)
+        self.dropped = 0
         self.file = self.path.open("a", encoding="utf-8")
 
     def _note(self, **entry: Any) -> None:
@@ -77,7 +79,8 @@ class Store:
     def add(self, response: Response) -> None:
         self.drop_old(response.started)
         self.responses[response.id] = response
-        self._note(op="create", response=response.to_json())
+        if self.file is not None:
+            self._note(op="create", response=response.to_json())
 
     def get(self, response_id: str, now: float) -> Response:
         """Raises ApiError (404) for what is unknown, deleted, too old or vanished."""
@@ -107,6 +110,9 @@ class Store:
             if now - oldest.started <= KEPT:
                 break
             del self.responses[oldest.id]
+            self.dropped += 1
+        if self.file is not None and self.dropped > 1000 + len(self):
+            self._rewrite()
 
     def clear(self) -> None:
         self.responses.clear()

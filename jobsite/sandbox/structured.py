@@ -10,12 +10,15 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from .passages import condense
 
 Schema = dict[str, Any]
 
 MAX_DEPTH = 8  # where recursive schemas are cut off
+LARGEST = 10_000  # items of an array, characters of a string
 _SAMPLES = (
     "a", "A", "ab", "AB", "abc", "ABC", "A1", "abc-123", "ABC-123", "abc_def", "example", "Example",
     "0", "1", "12", "123", "1234", "12345", "1.0", "1.0.0", "2026-01-31", "2026-01", "12:30",
@@ -30,8 +33,16 @@ class CannotFill(Exception):
 
 
 def problems(schema: Any, instance: Any) -> list[str]:
-    """What is wrong with an instance; empty when it is valid."""
-    return [error.message for error in Draft202012Validator(schema).iter_errors(instance)]
+    """What is wrong with an instance; empty when it is valid.
+
+    Raises CannotFill when the schema turns out to be no good: a reference that leads nowhere or
+    in a circle (nothing is fetched), a pattern that is not one.
+    """
+    try:
+        checker = Draft202012Validator(schema, registry=Registry())
+        return [error.message for error in checker.iter_errors(instance)]
+    except (Unresolvable, RecursionError, re.error) as error:
+        raise CannotFill(f"The schema cannot be used: {error}") from None
 
 
 def schema_fault(schema: Any) -> str | None:
@@ -40,6 +51,8 @@ def schema_fault(schema: Any) -> str | None:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         return str(error.message)
+    except RecursionError:
+        return "It is nested too deeply."
     return None
 
 
@@ -49,7 +62,10 @@ def fill(schema: Schema, material: list[str], *, link: str = "https://example.or
     Raises CannotFill when the schema asks for more than could be worked out (a rare pattern, a
     condition between fields).
     """
-    value = Filler(schema, material, link=link).value(schema)
+    try:
+        value = Filler(schema, material, link=link).value(schema)
+    except (RecursionError, re.error, ArithmeticError) as error:
+        raise CannotFill(f"The schema cannot be used: {error}") from None
     if wrong := problems(schema, value):
         raise CannotFill(wrong[0])
     return value
@@ -106,6 +122,8 @@ class Filler:
             return schema["const"]
         if "enum" in schema:
             fitting = [option for option in schema["enum"] if _has_type(option, schema.get("type"))]
+            if not schema["enum"]:
+                raise CannotFill(f"{name or 'The schema'} allows no value.")
             return (fitting or schema["enum"])[0]
         for key in ("anyOf", "oneOf"):
             if key in schema:
@@ -161,6 +179,8 @@ class Filler:
 
     def _array(self, schema: Schema, *, name: str, depth: int) -> list[Any]:
         least = schema.get("minItems", 0)
+        if least > LARGEST:
+            raise CannotFill(f"{name or 'An array'} is to have {least} items.")
         most = min(schema.get("maxItems", max(3, least)), max(3, least))
         wanted = max(least, min(most, 2 if depth <= MAX_DEPTH else 0))
         made = [self.value(part, depth=depth + 1) for part in schema.get("prefixItems", [])]
@@ -175,6 +195,8 @@ class Filler:
 
     def string(self, schema: Schema, *, name: str = "") -> str:
         least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
+        if least > LARGEST:
+            raise CannotFill(f"{name or 'A string'} is to have {least} characters.")
         if pattern := schema.get("pattern"):
             for sample in (*_SAMPLES, *self.material, *" ".join(self.material).split()):
                 if least <= len(sample) <= most and re.search(pattern, sample):
@@ -211,7 +233,7 @@ def _formatted(format: str, name: str, link: str) -> str | None:
 
 
 def _number(schema: Schema, *, whole: bool) -> float:
-    step: float = schema.get("multipleOf") or (1 if whole else 0)
+    step: Any = schema.get("multipleOf") or (1 if whole else 0)
     low, high = schema.get("minimum"), schema.get("maximum")
     nudge = step or 0.001
     if (above := schema.get("exclusiveMinimum")) is not None:
@@ -220,7 +242,7 @@ def _number(schema: Schema, *, whole: bool) -> float:
         high = below - nudge if high is None else min(high, below - nudge)
     value: float = 1 if low is None else low
     if low is not None and high is not None and not whole and not schema.get("multipleOf"):
-        return (low + high) / 2
+        return float(low + high) / 2
     if high is not None:
         value = min(value, high)
     if step:

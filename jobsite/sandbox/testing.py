@@ -5,6 +5,9 @@ Example::
     with RunningSandbox(pace=0.0) as sandbox:
         client = openai.OpenAI(api_key="sk-test", base_url=sandbox.base_url, max_retries=0)
         sandbox.script({"on": "create", "do": {"life": {"end": "failed"}}})
+
+The sandbox reads ``time.time()``, so a test that moves the clock of this process moves the
+sandbox's as well: responses end early, and those more than a day old are forgotten.
 """
 
 from __future__ import annotations

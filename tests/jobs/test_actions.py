@@ -233,9 +233,8 @@ def test_nobody_submits_into_a_workspace_that_is_not_theirs(job_type, requester)
 
 def test_another_workspaces_job_type_cannot_be_used(requester):
     theirs = JobTypeFactory(workspace=WorkspaceFactory())
-    with pytest.raises(NotAllowed, match="no job type"):
-        _submit(theirs, requester, input={})
-    _assert_nothing_stored()
+    problems = _problems(theirs, requester, input={})
+    assert problems == [("", f"{theirs} is not a job type of {requester.workspaces.get()}.")]
     own = JobTypeFactory(workspace=requester.workspaces.get())
     assert _submit(own, requester, input={}).created
 
