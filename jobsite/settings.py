@@ -8,7 +8,10 @@ that is wrong; ``jobsite.wsgi`` refuses to serve until the checks pass.
 import base64
 import hashlib
 import hmac
+import logging
+import math
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,10 @@ SETTINGS_PROBLEMS: list[tuple[str, str, str]] = []
 _env_file = os.environ.get("ENV_FILE", str(BASE_DIR / ".env"))
 if _env_file and Path(_env_file).is_file():
     environ.Env.read_env(_env_file)
+elif os.environ.get("ENV_FILE"):
+    SETTINGS_PROBLEMS.append(
+        ("jobsite.E002", f"ENV_FILE names no file: {_env_file}", "Mend the path, or leave it out.")
+    )
 #: Every variable may also come from a file: NAME_FILE=/run/secrets/name.
 _environ = environ.FileAwareEnv().ENVIRON
 
@@ -56,6 +63,34 @@ def _bool(value: str) -> bool:
 
 def _list(value: str) -> list[str]:
     return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _port(value: str) -> int:
+    if not 1 <= int(value) <= 65535:
+        raise ValueError(f"{value} is no port")
+    return int(value)
+
+
+def _seconds(value: str) -> float:
+    if not 0 < float(value) < math.inf:
+        raise ValueError(f"{value} is no number of seconds")
+    return float(value)
+
+
+def _log_level(value: str) -> str:
+    if value.upper() not in logging.getLevelNamesMapping():
+        raise ValueError(f"{value!r} is no level")
+    return value.upper()
+
+
+def _database_config(value: str) -> dict[str, Any]:
+    """Without the address in any message: it holds a password."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        config: dict[str, Any] = environ.Env.db_url_config(value)
+    if not str(config.get("ENGINE", "")).endswith(("sqlite3", "postgresql", "psycopg2")):
+        raise ValueError("it names no database that Jobsite runs on")
+    return config
 
 
 # What kind of process this is -----------------------------------------------------------------
@@ -145,10 +180,12 @@ USE_TZ = True
 # Database -------------------------------------------------------------------------------------
 
 _SQLITE = f"sqlite:///{VAR_DIR / 'jobsite.sqlite3'}"
-_db_hint = "Use sqlite:////path/to/file or postgres://user:password@host:5432/name."
 _database = _read(
-    "DATABASE_URL", environ.Env.db_url_config, None, _db_hint
-) or environ.Env.db_url_config(_SQLITE)
+    "DATABASE_URL",
+    _database_config,
+    None,
+    "Use sqlite:////path/to/file or postgres://user:password@host:5432/name.",
+) or _database_config(_SQLITE)
 _engine = _database.get("ENGINE", "")
 if _engine.endswith("sqlite3"):
     _database["OPTIONS"] = {
@@ -164,19 +201,10 @@ if _engine.endswith("sqlite3"):
         _database["TEST"] = {"NAME": f"{_name}.test"}
     if Path(_name).is_relative_to(VAR_DIR):
         VAR_DIR.mkdir(exist_ok=True)
-elif _engine.endswith(("postgresql", "psycopg2")):
+else:
     _database["ENGINE"] = "django.db.backends.postgresql"
     _database.setdefault("CONN_MAX_AGE", 60)
     _database["CONN_HEALTH_CHECKS"] = True
-else:
-    SETTINGS_PROBLEMS.append(
-        (
-            "jobsite.E001",
-            f"DATABASE_URL names no database that Jobsite runs on: {_engine}",
-            _db_hint,
-        )
-    )
-    _database = environ.Env.db_url_config(_SQLITE)
 DATABASES = {"default": _database}
 
 # Files ----------------------------------------------------------------------------------------
@@ -224,7 +252,7 @@ DEFAULT_FROM_EMAIL = _text("DEFAULT_FROM_EMAIL", "jobsite@localhost")
 
 # The provider ---------------------------------------------------------------------------------
 
-SANDBOX_PORT = _read("SANDBOX_PORT", int, 8089, "A port number.")
+SANDBOX_PORT = _read("SANDBOX_PORT", _port, 8089, "A port from 1 to 65535.")
 OPENAI_API_KEY = _text("OPENAI_API_KEY")
 #: Without a key the stand-in on this machine answers, and every page says so.
 SANDBOX = not OPENAI_API_KEY
@@ -237,12 +265,14 @@ OPENAI_WEBHOOK_SECRET = _text("OPENAI_WEBHOOK_SECRET")
 if SANDBOX and not OPENAI_WEBHOOK_SECRET:
     _derived = hmac.new(SECRET_KEY.encode(), b"sandbox webhooks", hashlib.sha256).digest()
     OPENAI_WEBHOOK_SECRET = "whsec_" + base64.b64encode(_derived).decode()
+_SECONDS_HINT = "A number of seconds, more than 0."
 #: Seconds. A background create answers at once; what takes longer may have started.
-OPENAI_CREATE_TIMEOUT = _read("OPENAI_CREATE_TIMEOUT", float, 30.0, "Seconds.")
-OPENAI_RETRIEVE_TIMEOUT = _read("OPENAI_RETRIEVE_TIMEOUT", float, 20.0, "Seconds.")
+OPENAI_CREATE_TIMEOUT = _read("OPENAI_CREATE_TIMEOUT", _seconds, 30.0, _SECONDS_HINT)
+OPENAI_RETRIEVE_TIMEOUT = _read("OPENAI_RETRIEVE_TIMEOUT", _seconds, 20.0, _SECONDS_HINT)
 
 # The queue: a nudge. What there is to do stands in our own tables. -------------------------------
 
+_LEVEL_HINT = "Use DEBUG, INFO, WARNING, ERROR or CRITICAL."
 #: How many sweeps share the work at any time, over all clusters.
 SWEEPS = 2
 Q_CLUSTER = {
@@ -261,7 +291,7 @@ Q_CLUSTER = {
     "catch_up": False,
     "recycle": 200,
     "label": "Queue",
-    "log_level": _text("QUEUE_LOG_LEVEL", "WARNING"),
+    "log_level": _read("QUEUE_LOG_LEVEL", _log_level, "WARNING", _LEVEL_HINT),
 }
 
 # Security -------------------------------------------------------------------------------------
@@ -280,6 +310,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 
 # Logs: one line each, on stderr, so that stdout stays a command's own. --------------------------
 
+_log_at = _read("LOG_LEVEL", _log_level, "INFO", _LEVEL_HINT)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -289,8 +320,8 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
-        "jobs": {"level": _text("LOG_LEVEL", "INFO")},
-        "reviews": {"level": _text("LOG_LEVEL", "INFO")},
-        "jobsite": {"level": _text("LOG_LEVEL", "INFO")},
+        "jobs": {"level": _log_at},
+        "reviews": {"level": _log_at},
+        "jobsite": {"level": _log_at},
     },
 }
