@@ -17,11 +17,16 @@ os.environ.update(
 )
 os.environ.setdefault("DATABASE_URL", "sqlite:///var/tests.sqlite3")
 
+import hypothesis
 import pytest
 from django.conf import settings as django_settings
 
 from jobsite.sandbox.testing import RunningSandbox
 from tests.driver import Clock, Driver
+
+# A busy machine is no failure, and a first example pays for imports.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 _connect = socket.socket.connect
 
