@@ -129,7 +129,7 @@ class Sweep:
     def _take_up(self, turn: Turn) -> None:
         """Do what is due for an attempt, or put the call that it needs on its way."""
         now, attempt, job = self.clock(), turn.attempt, turn.attempt.job
-        limit = job.start_by if attempt.state == State.SUBMITTING else job.finish_by
+        limit = outcomes.deadline(job, attempt)
         if not attempt.is_open:
             self._tidy_up(turn)
         elif attempt.state == State.SUBMITTING and turn.sent_at:
