@@ -152,16 +152,19 @@ def not_accepted(turn_id: UUID, error: ProviderError, *, now: datetime) -> None:
             Turn.objects.filter(pk=turn.pk).update(sent_at=None)
             failures = attempt.failures + 1
             pause = policy.submit_delay(failures, retry_after=error.retry_after)
+            limit = deadline(job, attempt)
+            due_at = min(now + pause, limit)
             Attempt.objects.filter(pk=attempt.pk).update(
                 failures=failures,
                 checks=attempt.checks + 1,
                 error_code=code,
                 error_text=text,
-                next_check_at=now + pause,
+                next_check_at=due_at,
                 lease_token=None,
                 lease_until=None,
             )
-            said = f"OpenAI has not taken it yet ({_sentence(text)}) Next try at {_clock(now + pause)}."
+            then = f"{'Next try' if due_at < limit else 'It expires'} at {_clock(due_at)}."
+            said = f"OpenAI has not taken it yet ({_sentence(text)}) {then}"
             lifecycle.explain(job, Reason(f"not_started_{code}"[:60], said), now=now)
         else:
             _fail(job, attempt, Reason(code, text), now=now, cost=Decimal(0))
@@ -241,11 +244,13 @@ def lookup_failed(turn_id: UUID, error: ProviderError, *, now: datetime) -> None
             return
         failures = attempt.failures + 1
         given_up = not attempt.is_open and failures >= TIDYING_ENDS_AFTER
-        pause = policy.lookup_delay(failures, retry_after=error.retry_after)
+        due_at = now + policy.lookup_delay(failures, retry_after=error.retry_after)
+        if attempt.is_open:
+            due_at = min(due_at, deadline(job, attempt))
         Attempt.objects.filter(pk=attempt.pk).update(
             failures=failures,
             checks=attempt.checks + 1,
-            next_check_at=None if given_up else now + pause,
+            next_check_at=None if given_up else due_at,
             lease_token=None,
             lease_until=None,
         )
