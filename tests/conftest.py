@@ -17,6 +17,7 @@ os.environ.update(
 )
 os.environ.setdefault("DATABASE_URL", "sqlite:///var/tests.sqlite3")
 
+import hypothesis
 import pytest
 from django.conf import settings as django_settings
 
@@ -28,6 +29,10 @@ django_settings.STORAGES["staticfiles"] = {
     "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
 }
 django_settings.WHITENOISE_USE_FINDERS = django_settings.WHITENOISE_AUTOREFRESH = True
+
+# A busy machine is no failure, and a first example pays for imports.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 _connect = socket.socket.connect
 

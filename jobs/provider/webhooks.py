@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from jobs.provider.payloads import RESPONSE_ID
+from jobs.provider.payloads import is_response_id
 from jobs.text import clean
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def verify(body: bytes, headers: Mapping[str, str], *, secret: str) -> WebhookEv
         raise Rejected("not a webhook event")
     about = data.get("data")
     about_id = about.get("id") if isinstance(about, dict) else None
-    is_response = data["type"].startswith("response.") and RESPONSE_ID.fullmatch(str(about_id))
+    is_response = data["type"].startswith("response.") and is_response_id(about_id)
     return WebhookEvent(
         id=webhook_id[:200],
         type=clean(data["type"])[:100],
