@@ -3,26 +3,34 @@
 import os
 import socket
 
-# Before Django reads its settings: nothing of this machine's own set-up gets in.
-os.environ.update(
-    ENV_FILE="",
-    SECRET_KEY="a key for tests that is long enough to be one",
-    DEBUG="false",
-    SECURE_SSL_REDIRECT="false",
-    ALLOWED_HOSTS="testserver,localhost,127.0.0.1",
-    OPENAI_API_KEY="",
-    OPENAI_BASE_URL="",
-    OPENAI_WEBHOOK_SECRET="",
-    EMAIL_URL="",
-)
-os.environ.setdefault("DATABASE_URL", "sqlite:///var/tests.sqlite3")
-
+import django
 import hypothesis
 import pytest
 from django.conf import settings as django_settings
 
-from jobsite.sandbox.testing import RunningSandbox
-from tests.driver import Clock, Driver
+# Nothing of this machine's own set-up gets in. That must be done before Django reads its settings,
+# so pyproject.toml does not name them: pytest-django would read them before this file.
+SEALED = {
+    "ENV_FILE": "",
+    "SECRET_KEY": "a key for tests that is long enough to be one",
+    "DEBUG": "false",
+    "SECURE_SSL_REDIRECT": "false",
+    "ALLOWED_HOSTS": "testserver,localhost,127.0.0.1",
+    "OPENAI_API_KEY": "",
+    "OPENAI_BASE_URL": "",
+    "OPENAI_WEBHOOK_SECRET": "",
+    "EMAIL_URL": "",
+}
+# A worker of pytest-xdist inherits what is set here, and has read its settings already.
+if django_settings.configured and SEALED["SECRET_KEY"] != django_settings.SECRET_KEY:
+    pytest.exit("The settings were read too early: unset DJANGO_SETTINGS_MODULE.", 2)
+os.environ.update(SEALED, DJANGO_SETTINGS_MODULE="jobsite.settings")
+os.environ.setdefault("DATABASE_URL", "sqlite:///var/tests.sqlite3")
+django.setup()
+
+from jobsite.sandbox.testing import RunningSandbox  # noqa: E402 - needs the settings
+from tests.commands import Shell  # noqa: E402
+from tests.driver import Clock, Driver  # noqa: E402
 
 # Static files come from where they are written; nothing is collected for a test.
 django_settings.STORAGES["staticfiles"] = {
@@ -48,6 +56,8 @@ def sealed(monkeypatch, tmp_path, settings):
     """No connection but to this machine, and no file but under a folder of the test's own."""
     monkeypatch.setattr(socket.socket, "connect", _connect_to_loopback_only)
     settings.MEDIA_ROOT = tmp_path / "media"
+    # The real hasher takes a third of a second for each password.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(scope="session")
@@ -78,3 +88,9 @@ def driver(db, sandbox, clock):
 @pytest.fixture
 def webhook_secret():
     return django_settings.OPENAI_WEBHOOK_SECRET
+
+
+@pytest.fixture
+def shell(db, monkeypatch, capsys):
+    """`shell("jobs", "--json")` runs `manage.py jobs --json`."""
+    return Shell(monkeypatch, capsys)

@@ -2,10 +2,12 @@
 
 import json
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db import OperationalError, ProgrammingError
 
 from jobs.access import NotAllowed, NotNow
 from jobs.ids import read_ref
@@ -23,16 +25,28 @@ class JobCommand(BaseCommand):
     """A command for scripts. Exit 0: done. 1: refused or failed. 2: called wrongly.
 
     With ``--json`` stdout is exactly one JSON document, ``{"error": …}`` where it failed.
-    Refusals (`NotAllowed`, `NotNow`) become exit code 1 with their sentence.
+    Refusals (`NotAllowed`, `NotNow`) become exit code 1 with their sentence, and so does a database
+    that cannot be used.
     """
+
+    _json_asked = False
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         parser.add_argument("--json", action="store_true", help="Print one JSON document.")
+        complain: Callable[[str], NoReturn] = parser.error
+
+        def error(message: str) -> NoReturn:
+            if self._json_asked:
+                self.print_json({"error": message})
+            complain(message)
+
+        parser.error = error  # type: ignore[method-assign]
         return parser
 
     def run_from_argv(self, argv: list[str]) -> None:
         self._called_from_command_line = True
+        self._json_asked = "--json" in argv
         try:
             super().run_from_argv(argv)
         except BrokenPipeError:
@@ -47,6 +61,9 @@ class JobCommand(BaseCommand):
             return self._fail(CommandError(str(error)), options)
         except CommandError as error:
             return self._fail(error, options)
+        except (OperationalError, ProgrammingError) as error:
+            text = f"The database cannot be used ({str(error).strip()}). "
+            return self._fail(CommandError(f"{text}Was `manage.py setup` run?"), options)
         except KeyboardInterrupt:
             return self._fail(CommandError("Interrupted.", returncode=130), options)
 

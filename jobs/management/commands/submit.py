@@ -10,6 +10,7 @@ from typing import Any
 from django.db.models import Q
 from django.utils import timezone
 
+from jobs.access import NotAllowed
 from jobs.actions import BadInput, submit
 from jobs.documents import Upload
 from jobs.management.jobcommand import JobCommand, Usage, person_named
@@ -114,16 +115,13 @@ def _workspace(requester: User, slug: str | None) -> Workspace:
         if workspace is None:
             raise Usage(f"There is no workspace {slug}.")
         return workspace
-    mine = list(
-        Workspace.objects.filter(
-            pk__in=Membership.objects.filter(user=requester).values("workspace")
-        )[:2]
-    )
+    submits = Membership.objects.filter(user=requester, role=Role.REQUESTER)
+    mine = list(Workspace.objects.filter(pk__in=submits.values("workspace"))[:2])
     if len(mine) == 1:
         return mine[0]
     if not mine:
-        raise Usage(f"{requester} is in no workspace.")
-    raise Usage(f"{requester} is in several workspaces: say which with --workspace SLUG.")
+        raise NotAllowed(f"{requester} may not submit jobs in any workspace.")
+    raise Usage(f"{requester} submits in several workspaces: say which with --workspace SLUG.")
 
 
 def _job_type(slug: str, workspace: Workspace) -> JobType:
@@ -142,7 +140,7 @@ def _input(job_type: JobType, pairs: list[str], path: str | None) -> dict[str, A
         try:
             text = sys.stdin.read() if path == "-" else Path(path).read_text()
             loaded = json.loads(text)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise Usage(f"--input-json cannot be read: {error}") from None
         if not isinstance(loaded, dict):
             raise Usage("--input-json must be a JSON object.")
@@ -158,7 +156,7 @@ def _input(job_type: JobType, pairs: list[str], path: str | None) -> dict[str, A
 
 def _typed(key: str, value: str, schema: dict[str, Any]) -> Any:
     """A value from the command line as the form's schema wants it: text, or JSON of its type."""
-    if schema.get("type", "string") == "string":
+    if "string" in schema.get("type", "string"):  # a type, or a list of types
         return value
     try:
         return json.loads(value)

@@ -27,7 +27,7 @@ class Command(JobCommand):
         if finding:
             raise CommandError(str(finding))
         if options["export"]:
-            Path(options["export"]).write_text(json.dumps(audit.export(), indent=1) + "\n")
+            _write(options["export"])
         counted = {"events": Event.objects.count(), "seals": Seal.objects.count()}
         if options["json"]:
             self.print_json({"ok": True, **counted})
@@ -37,8 +37,23 @@ class Command(JobCommand):
             )
 
 
-def _read(path: str) -> Any:
+def _read(path: str) -> list[dict[str, Any]]:
     try:
-        return json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
+        exported = json.loads(Path(path).read_text())
+    except (OSError, ValueError, RecursionError) as error:
         raise Usage(f"--against {path} cannot be read: {error}") from None
+    if isinstance(exported, list) and all(
+        isinstance(seal, dict)
+        and isinstance(seal.get("number"), int)
+        and isinstance(seal.get("hash"), str)
+        for seal in exported
+    ):
+        return exported
+    raise Usage(f"--against {path} is not what --export wrote.")
+
+
+def _write(path: str) -> None:
+    try:
+        Path(path).write_text(json.dumps(audit.export(), indent=1) + "\n")
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}.") from None

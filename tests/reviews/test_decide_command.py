@@ -1,0 +1,107 @@
+"""`manage.py decide`: a person's ruling from the command line."""
+
+import pytest
+
+from jobs.models import Role, State, Status
+from reviews.models import Decision, Ruling
+from tests.factories import JobFactory, UserFactory, become_unknown
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def job():
+    return JobFactory(status=Status.NEEDS_REVIEW)
+
+
+@pytest.fixture
+def reviewer(job):
+    return UserFactory(workspace=job.workspace, roles=[Role.REVIEWER])
+
+
+def test_an_approval_completes_the_job(shell, job, reviewer):
+    args = ("decide", job.ref, "approve", "--as", reviewer, "--note", "Fine.")
+    ran = shell(*args, "--hash", job.open_gate.content_hash, "--json")
+    assert (ran.code, ran.err) == (0, "")
+    assert (ran.json["ref"], ran.json["status"], ran.json["gate"]) == (job.ref, "completed", None)
+    last = ran.json["events"][-1]
+    assert (last["verb"], last["actor"]) == ("approved", reviewer.username)
+    assert last["reason"]["text"] == "Fine."
+    assert Decision.objects.get().actor == reviewer
+
+
+def test_a_decision_is_readable(shell, job, reviewer):
+    ran = shell("decide", job.ref, "reject", "--as", reviewer)
+    assert ran.code == 0
+    assert ran.out.startswith(f"{job.ref}  {job.job_type.slug}  failed\n")
+
+
+@pytest.mark.parametrize("ruling", ["approve", "reject", "cancel", "retry"])
+def test_the_second_to_decide_is_exit_code_1(ruling, shell, job, reviewer):
+    assert shell("decide", job.ref, "approve", "--as", reviewer).code == 0
+    ran = shell("decide", job.ref, ruling, "--as", reviewer, "--json")
+    assert ran.code == 1
+    assert f"{reviewer} decided at" in ran.json["error"]
+    assert ran.err.strip() == ran.json["error"]
+    assert Decision.objects.count() == 1
+
+
+def test_a_decision_on_an_older_result_is_exit_code_1(shell, job, reviewer):
+    ran = shell("decide", job.ref, "approve", "--as", reviewer, "--hash", "0" * 64, "--json")
+    assert (ran.code, "newer result" in ran.json["error"]) == (1, True)
+
+
+def test_whoever_may_not_decide_is_exit_code_1(shell, job):
+    ran = shell("decide", job.ref, "approve", "--as", job.requester, "--json")
+    assert ran.code == 1
+    assert ran.json["error"] == "Approve is not for the role requester."
+    assert not Decision.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["shrug", "--as", "{person}"], "invalid choice: 'shrug'"),
+        (["approve"], "the following arguments are required: --as"),
+        (["approve", "--as", "nobody"], "no active account nobody"),
+        (["request_changes", "--as", "{person}"], "needs a note"),
+        (["approve", "--as", "{person}", "--response-id", "resp_1"], "goes with settle"),
+    ],
+)
+def test_a_wrong_call_is_exit_code_2(args, said, shell, job, reviewer):
+    args = [arg.format(person=reviewer) for arg in args]
+    ran = shell("decide", job.ref, *args, "--json")
+    assert ran.code == 2
+    assert said in ran.json["error"]
+    assert said in ran.err
+    assert not Decision.objects.exists()
+
+
+def test_a_job_that_is_not_there_is_exit_code_1(shell, reviewer):
+    ran = shell("decide", "J-0000000", "approve", "--as", reviewer, "--json")
+    assert (ran.code, ran.json) == (1, {"error": "There is no job J-0000000."})
+
+
+def test_requested_changes_queue_the_job_again(shell, job, reviewer):
+    args = ("--as", reviewer, "--note", "Shorter.")
+    ran = shell("decide", job.ref, "request_changes", *args, "--json")
+    assert (ran.code, ran.json["status"]) == (0, "queued")
+    assert [attempt["cause"] for attempt in ran.json["attempts"]] == ["first", "changes"]
+
+
+def test_an_unknown_submit_is_settled_with_its_response(shell):
+    job = JobFactory()
+    become_unknown(job)
+    operator = UserFactory(workspace=job.workspace, roles=[Role.OPERATOR])
+    args = ("decide", job.ref, "settle", "--as", operator, "--json")
+    assert shell(*args, "--response-id", "../x").code == 2
+    ran = shell(*args, "--response-id", "resp_found")
+    assert (ran.code, ran.json["status"]) == (0, "running")
+    assert job.attempts.get().state == State.UNKNOWN
+    assert (shell(*args).json["status"], Decision.objects.count()) == ("failed", 2)
+
+
+def test_every_ruling_can_be_named(shell, job, reviewer):
+    for ruling in Ruling:
+        assert shell("decide", job.ref, ruling, "--as", reviewer).code in (0, 1, 2)
+        assert "invalid choice" not in shell("decide", job.ref, ruling, "--as", reviewer).err
