@@ -48,6 +48,8 @@ def sealed(monkeypatch, tmp_path, settings):
     """No connection but to this machine, and no file but under a folder of the test's own."""
     monkeypatch.setattr(socket.socket, "connect", _connect_to_loopback_only)
     settings.MEDIA_ROOT = tmp_path / "media"
+    settings.STATIC_ROOT = tmp_path / "static"
+    settings.STATIC_ROOT.mkdir()
 
 
 @pytest.fixture(scope="session")
