@@ -357,10 +357,10 @@ def test_a_job_completes_by_a_webhook(arriving, real_clock, driver, job):
     driver.work()
     driver.reach(webhooks_taken(arriving, 1))
     assert now_of(job)[0].status == Status.RUNNING
-    receipt = WebhookReceipt.objects.get()
-    assert (receipt.event_type, receipt.outcome) == ("response.completed", "known")
     real_clock()
     driver.work()
+    receipt = WebhookReceipt.objects.get()
+    assert (receipt.event_type, receipt.outcome) == ("response.completed", "known")
     job, attempt, turn = now_of(job)
     assert (attempt.state, job.status) == (State.SUCCEEDED, Status.COMPLETED)
     assert receipt.response_id == turn.response_id
