@@ -58,6 +58,8 @@ def sealed(monkeypatch, tmp_path, settings):
     settings.MEDIA_ROOT = tmp_path / "media"
     # The real hasher takes a third of a second for each password.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.STATIC_ROOT = tmp_path / "static"
+    settings.STATIC_ROOT.mkdir()
 
 
 @pytest.fixture(scope="session")
