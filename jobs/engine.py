@@ -30,8 +30,10 @@ from jobs.provider.payloads import ProviderResponse
 
 logger = logging.getLogger(__name__)
 
-#: Calls under way at once in one sweep.
+#: Calls under way at once in one sweep. Creates are fewer: those that a kill catches on their way
+#: become unknown, and a person has to look at each.
 MOST_IN_FLIGHT = 64
+MOST_CREATES = 8
 #: Seconds.
 LOOP_TURN = 0.2
 BEAT_EVERY = 0.5
@@ -113,7 +115,10 @@ class Sweep:
             self.tick(claim=False)
 
     def _claim(self, room: int) -> None:
-        ids = leases.claim_due(self.token, now=self.clock(), limit=room)
+        creating = sum(isinstance(c, Call) and c.kind == "create" for c in self.calls.values())
+        ids = leases.claim_due(
+            self.token, now=self.clock(), limit=room, submits=max(0, MOST_CREATES - creating)
+        )
         if not ids:
             return
         turns = (
@@ -129,7 +134,7 @@ class Sweep:
     def _take_up(self, turn: Turn) -> None:
         """Do what is due for an attempt, or put the call that it needs on its way."""
         now, attempt, job = self.clock(), turn.attempt, turn.attempt.job
-        limit = job.start_by if attempt.state == State.SUBMITTING else job.finish_by
+        limit = outcomes.deadline(job, attempt)
         if not attempt.is_open:
             self._tidy_up(turn)
         elif attempt.state == State.SUBMITTING and turn.sent_at:
@@ -234,11 +239,12 @@ class Sweep:
             else:
                 outcomes.looked_up(call.turn_id, response, now=now, was_due_at=call.was_due_at)
         elif not isinstance(error, ProviderError):
-            if call.kind == "create":
-                # Nothing is known of what left: it must not be sent again.
-                unknown = OutcomeUnknown("no_answer", f"Submitting it broke: {error!r}")
-                outcomes.not_accepted(call.turn_id, unknown, now=now)
-            raise error or RuntimeError("a call ended without an answer or an error")
+            if call.kind != "create":
+                raise error or RuntimeError("a call ended without an answer or an error")
+            # Nothing is known of what left: it must not be sent again.
+            logger.error("the create of attempt %s broke", call.attempt_id, exc_info=error)
+            unknown = OutcomeUnknown("no_answer", f"Submitting it broke: {error!r}")
+            outcomes.not_accepted(call.turn_id, unknown, now=now)
         elif call.kind == "create":
             outcomes.not_accepted(call.turn_id, error, now=now)
         else:
@@ -267,7 +273,10 @@ class Sweep:
             self._take_up_receipt(receipt, now)
         overdue = Gate.objects.filter(closed_at=None, expires=True, due_at__lte=now)
         for job_id in overdue.values_list("job_id", flat=True)[:50]:
-            outcomes.review_overdue(job_id, now=now)
+            try:
+                outcomes.review_overdue(job_id, now=now)
+            except Exception:
+                logger.exception("the overdue review of job %s could not be handled", job_id)
         if now - self._sealed >= SEAL_EVERY:
             self._sealed = now
             audit.seal(now=now, at_most_every=SEAL_EVERY)
@@ -295,15 +304,20 @@ class Sweep:
         error: BaseException | None,
     ) -> None:
         if response is not None:
-            turn = _turn_named_by(response)
-            if turn is None:
-                _close(receipt, "not ours")
-            else:
-                taken = outcomes.accepted(turn.pk, response, now=self.clock(), adopted=True)
-                _close(receipt, "adopted" if taken else "second response")
+            try:
+                turn = _turn_named_by(response)
+                if turn is None:
+                    _close(receipt, "not ours")
+                else:
+                    taken = outcomes.accepted(turn.pk, response, now=self.clock(), adopted=True)
+                    _close(receipt, "adopted" if taken else "second response")
+                return
+            except Exception:
+                logger.exception("the response %s could not be adopted", response.id)
         elif isinstance(error, NotFound):
             _close(receipt, "not found")
-        elif receipt.failures + 1 >= RECEIPT_TRIES:
+            return
+        if receipt.failures + 1 >= RECEIPT_TRIES:
             _close(receipt, "given up")
         else:
             pause = policy.lookup_delay(receipt.failures + 1)

@@ -244,9 +244,17 @@ def _structured(text: str, schema: Mapping[str, Any]) -> tuple[Any, list[Warned]
         value = clean(json.loads(text))
     except ValueError as error:
         return None, [Warned("not_json", f"The output is not the JSON that was asked for: {error}")]
-    violations = sorted(
-        Draft202012Validator(schema).iter_errors(value), key=lambda v: list(map(str, v.path))
-    )
+    try:
+        violations = sorted(
+            Draft202012Validator(schema).iter_errors(value), key=lambda v: list(map(str, v.path))
+        )
+    except RecursionError:
+        raise
+    except Exception as error:
+        # A reference that leads nowhere, a pattern that is none, a number beyond all floats …
+        why = clipped(clean(str(error)), 200)
+        text = f"The output could not be held against its schema: {why}"
+        return value, [Warned("schema_unusable", text)]
     warnings = [
         Warned(
             "schema_violation",

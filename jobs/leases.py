@@ -16,7 +16,8 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Field, Q
 
-from jobs.models import Attempt, SweepSlot
+from jobs.models import Attempt, State, SweepSlot
+from jobs.models.attempts import AttemptQuerySet
 
 #: How long a claim on an attempt holds without being renewed.
 ATTEMPT_LEASE = timedelta(seconds=15)
@@ -24,25 +25,33 @@ ATTEMPT_LEASE = timedelta(seconds=15)
 SLOT_LEASE = timedelta(seconds=2)
 
 
-def claim_due(token: UUID, *, now: datetime, limit: int) -> list[UUID]:
+def claim_due(token: UUID, *, now: datetime, limit: int, submits: int | None = None) -> list[UUID]:
     """Claim up to `limit` due attempts, the longest overdue first, and answer their ids.
+
+    At most `submits` of them (all, if None) are still to be submitted; the others come first, so
+    that a burst of submits does not hold up what runs.
 
     On PostgreSQL rows that another process is claiming are skipped; on SQLite the transaction
     takes the write lock at its start, so no other process is claiming.
     """
-    if not Attempt.objects.due(now).exists():
+    due = Attempt.objects.due(now).order_by("next_check_at")
+    running = due.filter(state__in=sorted(frozenset(State) - {State.SUBMITTING}))
+    submitting = due.filter(state=State.SUBMITTING)
+    if not running.exists() and not (submits != 0 and submitting.exists()):
         return []
     with transaction.atomic():
-        ids = list(
-            Attempt.objects.due(now)
-            .select_for_update(skip_locked=True)
-            .order_by("next_check_at")
-            .values_list("pk", flat=True)[:limit]
-        )
+        ids = _hold(running, limit)
+        room = limit - len(ids)
+        ids += _hold(submitting, room if submits is None else min(room, submits))
         Attempt.objects.filter(pk__in=ids).update(
             lease_token=token, lease_until=now + ATTEMPT_LEASE
         )
     return ids
+
+
+def _hold(due: AttemptQuerySet, limit: int) -> list[UUID]:
+    rows = due.select_for_update(skip_locked=True).values_list("pk", flat=True)
+    return list(rows[:limit])
 
 
 def renew(ids: Iterable[UUID], token: UUID, *, now: datetime) -> None:

@@ -152,16 +152,19 @@ def not_accepted(turn_id: UUID, error: ProviderError, *, now: datetime) -> None:
             Turn.objects.filter(pk=turn.pk).update(sent_at=None)
             failures = attempt.failures + 1
             pause = policy.submit_delay(failures, retry_after=error.retry_after)
+            limit = deadline(job, attempt)
+            due_at = min(now + pause, limit)
             Attempt.objects.filter(pk=attempt.pk).update(
                 failures=failures,
                 checks=attempt.checks + 1,
                 error_code=code,
                 error_text=text,
-                next_check_at=now + pause,
+                next_check_at=due_at,
                 lease_token=None,
                 lease_until=None,
             )
-            said = f"OpenAI has not taken it yet ({_sentence(text)}) Next try at {_clock(now + pause)}."
+            then = f"{'Next try' if due_at < limit else 'It expires'} at {_clock(due_at)}."
+            said = f"OpenAI has not taken it yet ({_sentence(text)}) {then}"
             lifecycle.explain(job, Reason(f"not_started_{code}"[:60], said), now=now)
         else:
             _fail(job, attempt, Reason(code, text), now=now, cost=Decimal(0))
@@ -241,11 +244,13 @@ def lookup_failed(turn_id: UUID, error: ProviderError, *, now: datetime) -> None
             return
         failures = attempt.failures + 1
         given_up = not attempt.is_open and failures >= TIDYING_ENDS_AFTER
-        pause = policy.lookup_delay(failures, retry_after=error.retry_after)
+        due_at = now + policy.lookup_delay(failures, retry_after=error.retry_after)
+        if attempt.is_open:
+            due_at = min(due_at, deadline(job, attempt))
         Attempt.objects.filter(pk=attempt.pk).update(
             failures=failures,
             checks=attempt.checks + 1,
-            next_check_at=None if given_up else now + pause,
+            next_check_at=None if given_up else due_at,
             lease_token=None,
             lease_until=None,
         )
@@ -259,13 +264,19 @@ def lookup_failed(turn_id: UUID, error: ProviderError, *, now: datetime) -> None
             lifecycle.explain(job, Reason("provider_silent", text), now=now)
 
 
+def deadline(job: Job, attempt: Attempt) -> datetime:
+    """When the job expires unless this attempt moves on. An automatic retry has started before."""
+    waits = attempt.state == State.SUBMITTING and attempt.cause != Cause.AUTOMATIC
+    return job.start_by if waits else job.finish_by
+
+
 def deadline_passed(turn_id: UUID, *, now: datetime) -> None:
     """The job was to start, or to finish, by now."""
     with lifecycle.locked(_job_of(turn_id)) as job:
         attempt, turn = _current(turn_id)
         if not attempt.is_open or job.status not in (Status.QUEUED, Status.RUNNING):
             return
-        waiting = job.status == Status.QUEUED
+        limit = deadline(job, attempt)
         lifecycle.move_attempt(
             attempt,
             State.FAILED if attempt.state == State.UNKNOWN else State.CANCELED,
@@ -277,7 +288,7 @@ def deadline_passed(turn_id: UUID, *, now: datetime) -> None:
         if job.cancel_requested_at:
             _settle_canceled(job, "Canceled; OpenAI never confirmed it.", now=now)
             return
-        what, limit = ("started", job.start_by) if waiting else ("finished", job.finish_by)
+        what = "started" if limit == job.start_by else "finished"
         lifecycle.move(
             job,
             Status.EXPIRED,
@@ -335,8 +346,13 @@ def _finish(job: Job, attempt: Attempt, turn: Turn, found: Read, *, now: datetim
         )
     else:
         _tidied(attempt, cost_usd=found.cost)
-    # An unknown submit that had been given up may still be used; a canceled one never.
-    usable = attempt.error_code == UNKNOWN_SUBMIT and response.state is State.SUCCEEDED
+    # A submit that had been given up as unknown may still be used, as long as that is how the job
+    # ended: not where it was canceled, or has been tried again since.
+    usable = (
+        response.state is State.SUCCEEDED
+        and attempt.error_code == job.reason_code == UNKNOWN_SUBMIT
+        and job.status == Status.FAILED
+    )
     wanted = was_open and not job.cancel_requested_at
     result = _store_result(attempt, found, deliverable=wanted or usable, now=now)
     lifecycle.note(job, cost_usd=_job_cost(job))
@@ -344,7 +360,7 @@ def _finish(job: Job, attempt: Attempt, turn: Turn, found: Read, *, now: datetim
         _settle_by(job, attempt, found, result, now=now)
         return
     _late(job, attempt, f"{response.id} ended as {response.status or 'unknown'}.", now=now)
-    if usable and job.status == Status.FAILED and job.reason_code == UNKNOWN_SUBMIT:
+    if usable:
         text = "OpenAI had started it after all, and its result is here: use it, or retry."
         lifecycle.note(job, reason_text=text)
 
@@ -542,7 +558,7 @@ def _missing(job: Job, attempt: Attempt, turn: Turn, *, now: datetime) -> None:
 
 
 def _becomes_unknown(job: Job, attempt: Attempt, turn: Turn, *, now: datetime, why: str) -> None:
-    wait = timedelta(seconds=job.job_type.unknown_wait)
+    until = max(now, (turn.sent_at or now) + timedelta(seconds=job.job_type.unknown_wait))
     lifecycle.move_attempt(
         attempt,
         State.UNKNOWN,
@@ -550,9 +566,9 @@ def _becomes_unknown(job: Job, attempt: Attempt, turn: Turn, *, now: datetime, w
         error_code="no_answer",
         error_text=why,
         checks=attempt.checks + 1,
-        next_check_at=max(now, (turn.sent_at or now) + wait),
+        next_check_at=until,
     )
-    text = f"It may have started: {_sentence(why)} News is waited for until {_clock(now + wait)}."
+    text = f"It may have started: {_sentence(why)} News is waited for until {_clock(until)}."
     _start(job, attempt, now=now, reason=Reason("may_have_started", text))
 
 

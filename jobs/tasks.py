@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -89,12 +89,17 @@ def _watch() -> None:
 def alert_operators(*, code: str, text: str, ref: str) -> None:
     """Tell the operators of a job's workspace that the account or the key is refused.
 
-    Once per cause and quarter of an hour: a closed account fails every job alike.
+    Once per cause and quarter of an hour in each workspace, by the first job that it failed: a
+    closed account fails many jobs at once, before the first of these tasks runs.
     """
     logger.error("%s: %s (%s)", ref, text, code)
-    since = timezone.now() - ALERT_AT_MOST_EVERY
-    told = Event.objects.filter(reason_code=code, to_status="failed", at__gte=since).count()
-    if told > 1:
+    failed = Event.objects.filter(reason_code=code, to_status="failed")
+    ours = failed.filter(job__ref=ref).order_by("id").last()
+    if ours is None:
+        return
+    quarter = ours.at - (ours.at - datetime.min.replace(tzinfo=UTC)) % ALERT_AT_MOST_EVERY
+    same = failed.filter(job__workspace=ours.job.workspace_id, at__gte=quarter, id__lt=ours.id)
+    if same.exists():
         return
     members = Membership.objects.filter(
         workspace__jobs__ref=ref, role__in=[Role.OPERATOR, Role.ADMIN]

@@ -26,7 +26,7 @@ LARGEST_BODY = 64 * 1024
 def openai(request: HttpRequest) -> HttpResponse:
     """POST /webhooks/openai/. 200 for what is genuine, also when it came before; 400 for the rest."""
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if not length.isdigit() or int(length) > LARGEST_BODY:
+    if not length.isdecimal() or int(length) > LARGEST_BODY:
         return _refused("too large")
     try:
         event = webhooks.verify(

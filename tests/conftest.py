@@ -4,6 +4,7 @@ import os
 import socket
 
 import django
+import hypothesis
 import pytest
 from django.conf import settings as django_settings
 
@@ -37,6 +38,10 @@ django_settings.STORAGES["staticfiles"] = {
 }
 django_settings.WHITENOISE_USE_FINDERS = django_settings.WHITENOISE_AUTOREFRESH = True
 
+# A busy machine is no failure, and a first example pays for imports.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
+
 _connect = socket.socket.connect
 
 
@@ -53,6 +58,8 @@ def sealed(monkeypatch, tmp_path, settings):
     settings.MEDIA_ROOT = tmp_path / "media"
     # The real hasher takes a third of a second for each password.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.STATIC_ROOT = tmp_path / "static"
+    settings.STATIC_ROOT.mkdir()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """Drives the real engine, with the real SDK over real HTTP, on a clock that tests move."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -9,6 +10,8 @@ from jobs import leases
 from jobs.engine import Sweep
 from jobs.models import Attempt, Job, WebhookReceipt
 from jobs.provider.client import Provider
+from jobs.provider.errors import ProviderError
+from jobs.provider.payloads import ProviderResponse
 
 
 class Clock:
@@ -55,8 +58,42 @@ class Driver:
             due = Attempt.objects.due(now).exists() or WebhookReceipt.objects.due(now).exists()
             if not due and not self.sweep.calls:
                 return
-            self.sweep._looked_around = self.sweep._looked_around.min.replace(tzinfo=UTC)
-            self.sweep.tick()
+            self.tick()
+
+    def tick(self) -> None:
+        """One round of the sweep, with a look at webhooks and overdue reviews."""
+        self.sweep._looked_around = datetime.min.replace(tzinfo=UTC)
+        self.sweep.tick()
+
+    def reach(self, holds: Callable[[], Any], *, ticks: int = 100) -> None:
+        """Tick until `holds()`, while the clock stands still; for what is on its way."""
+        for _tick in range(ticks):
+            self.tick()
+            if holds():
+                return
+        raise AssertionError("it never came to that")
+
+    @contextmanager
+    def holding(self, kind: str) -> Iterator[None]:
+        """Within the block, answers to "create", "retrieve" or "cancel" are kept back: the call
+        was made, and is on its way until the block ends."""
+        released, ask = asyncio.Event(), getattr(self.provider, kind)
+
+        async def held(*args: Any, **kwargs: Any) -> ProviderResponse:
+            try:
+                answer: ProviderResponse = await ask(*args, **kwargs)
+            except ProviderError:
+                await released.wait()
+                raise
+            await released.wait()
+            return answer
+
+        setattr(self.provider, kind, held)
+        try:
+            yield
+        finally:
+            setattr(self.provider, kind, ask)
+            released.set()
 
     def step(self) -> bool:
         """Move the clock to the next due moment and work. False where nothing is due any more."""

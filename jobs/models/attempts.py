@@ -97,7 +97,7 @@ class Attempt(models.Model):
         ]
         indexes = [
             models.Index(
-                fields=["next_check_at"],
+                fields=["state", "next_check_at"],
                 condition=Q(next_check_at__isnull=False),
                 name="attempt_due",
             ),

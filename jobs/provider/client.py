@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import aiohttp
 import httpx2
 from openai import AsyncOpenAI, DefaultAioHttpClient, DefaultAsyncHttpxClient, OpenAIError
 
 from jobs.provider import errors, payloads
-from jobs.provider.payloads import RESPONSE_ID, ProviderResponse
+from jobs.provider.payloads import ProviderResponse, is_response_id
 
 
 class Provider:
@@ -71,8 +72,14 @@ class Provider:
             else:
                 raw = await self._lookup_client.post(path, cast_to=httpx2.Response)
             return _read(raw)
-        except (OpenAIError, httpx2.HTTPError, payloads.Unreadable) as error:
-            raise errors.from_lookup(error) from error
+        # What is not HTTP at all comes through as aiohttp's own error.
+        except (
+            OpenAIError,
+            httpx2.HTTPError,
+            aiohttp.ClientError,
+            payloads.Unreadable,
+        ) as error:
+            raise errors.from_lookup(error, canceling=method == "POST") from error
 
 
 def _read(raw: httpx2.Response) -> ProviderResponse:
@@ -81,6 +88,6 @@ def _read(raw: httpx2.Response) -> ProviderResponse:
 
 def _checked(response_id: str) -> str:
     """The id, which becomes part of a path."""
-    if not RESPONSE_ID.fullmatch(response_id):
+    if not is_response_id(response_id):
         raise errors.NotFound("not_found", "That is not the id of a response.")
     return response_id

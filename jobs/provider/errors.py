@@ -85,8 +85,8 @@ def from_create(error: Exception) -> ProviderError:
     return Refused(code or f"http_{status}", text)
 
 
-def from_lookup(error: Exception) -> ProviderError:
-    """What an exception of a retrieve or cancel call means."""
+def from_lookup(error: Exception, *, canceling: bool) -> ProviderError:
+    """What an exception of a retrieve or (`canceling`) a cancel call means."""
     if isinstance(error, APIConnectionError):
         return Unavailable("unreachable", "OpenAI cannot be reached.")
     if not isinstance(error, APIStatusError):
@@ -94,7 +94,7 @@ def from_lookup(error: Exception) -> ProviderError:
     status, code, text, wait = _read(error)
     if status == 404:
         return NotFound("not_found", text)
-    if status == 400 and "cancel" in text.lower():
+    if canceling and status == 400 and "cancel" in text.lower():
         return CannotCancel("cannot_cancel", text)
     return Unavailable(code or f"http_{status}", text, retry_after=wait)
 
@@ -114,11 +114,16 @@ def _never_connected(error: Exception) -> bool:
 def _is_account_problem(error: APIStatusError, code: str) -> bool:
     if error.status_code in (401, 403):
         return True
-    return error.status_code == 429 and bool({code, error.type or ""} & QUOTA_CODES)
+    return error.status_code == 429 and _says(error, code, QUOTA_CODES)
 
 
 def _is_overloaded(error: APIStatusError, code: str, wait: float | None) -> bool:
-    return wait is not None or bool({code, error.type or ""} & OVERLOADED_CODES)
+    return wait is not None or _says(error, code, OVERLOADED_CODES)
+
+
+def _says(error: APIStatusError, code: str, codes: frozenset[str]) -> bool:
+    """Whether code or type is one of `codes`. The type is whatever the body had there."""
+    return code in codes or str(error.type) in codes
 
 
 def _read(error: APIStatusError) -> tuple[int, str, str, float | None]:

@@ -23,6 +23,10 @@ STATES: Mapping[str, State] = {
 RESPONSE_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
+def is_response_id(value: Any) -> bool:
+    return isinstance(value, str) and RESPONSE_ID.fullmatch(value) is not None
+
+
 class Unreadable(ValueError):
     """The body is not a response object."""
 
@@ -60,14 +64,14 @@ def read(body: bytes, *, request_id: str = "") -> ProviderResponse:
         data = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"not JSON: {error}") from None
-    if not isinstance(data, dict) or not RESPONSE_ID.fullmatch(str(data.get("id", ""))):
+    if not isinstance(data, dict) or not is_response_id(data.get("id")):
         raise Unreadable("not a response object")
     status = data.get("status")
     status = status if isinstance(status, str) else ""
     return ProviderResponse(
         body=body,
         data=data,
-        id=str(data["id"]),
+        id=data["id"],
         status=status[:60],
         state=STATES.get(status, State.LIVE),
         request_id=request_id[:200],
