@@ -21,7 +21,7 @@ from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
 
-from jobs import audit, leases, outcomes, policy, requests
+from jobs import audit, leases, outcomes, policy, requests, settling
 from jobs.forecast import Forecast
 from jobs.models import Attempt, Gate, State, Status, Turn, WebhookReceipt
 from jobs.provider.client import Provider
@@ -252,7 +252,7 @@ class Sweep:
 
     def _is_plain(self, call: Call, response: ProviderResponse) -> bool:
         """Whether nothing has changed but the clock, so that the bulk write says it all."""
-        said = outcomes.progress_message(response.status)
+        said = settling.progress_message(response.status)
         return response.state is State.LIVE and call.plain and call.shown == said
 
     def _next_check(self, call: Call) -> datetime:

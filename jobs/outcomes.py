@@ -6,32 +6,21 @@ kept as evidence.
 """
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
 from django_q.tasks import async_task
 
-from jobs import evidence, lifecycle, policy
+from jobs import lifecycle, policy, results, settling
 from jobs.access import UNKNOWN_SUBMIT
-from jobs.costs import cost_usd
-from jobs.evidence import Evidence, Warned
-from jobs.lifecycle import PROVIDER, GateSpec, Reason
+from jobs.lifecycle import PROVIDER, Reason
 from jobs.models import (
     Attempt,
     Cause,
-    Citation,
-    GateKind,
     Job,
-    Result,
-    ResultFile,
     State,
     Status,
-    ToolCall,
     Turn,
     Verb,
 )
@@ -44,6 +33,7 @@ from jobs.provider.errors import (
     ProviderError,
 )
 from jobs.provider.payloads import ProviderResponse
+from jobs.results import Read
 from jobs.text import clean
 
 logger = logging.getLogger(__name__)
@@ -54,46 +44,13 @@ SAYS_SO_AFTER = 3
 TIDYING_ENDS_AFTER = 30
 
 
-@dataclass(frozen=True)
-class Read:
-    """A terminal answer with what was read out of it, before the job is held."""
-
-    response: ProviderResponse
-    evidence: Evidence
-    cost: Decimal | None
-
-
-def read(turn: Turn, response: ProviderResponse) -> Read:
-    """Read a terminal answer. Never fails: an answer that cannot be read is kept, and says so."""
-    job = turn.attempt.job
-    try:
-        documents = [
-            evidence.DocumentText(document.pk, document.name, document.text)
-            for document in job.documents.all()
-        ]
-        found = evidence.read(
-            response.data,
-            schema=job.prompt_version.output_schema,
-            documents=documents,
-            check_quotes=job.job_type.check_quotes,
-        )
-        cost = cost_usd(
-            found.usage, model=found.model, tier=found.service_tier, tool_uses=found.tool_uses
-        )
-    except Exception:
-        logger.exception("the answer %s of %s cannot be read", response.id, job.ref)
-        warned = Warned("unreadable", "The answer cannot be read. It is kept as it came.")
-        found, cost = Evidence(warnings=(warned,)), None
-    return Read(response, found, cost)
-
-
 def accepted(turn_id: UUID, response: ProviderResponse, *, now: datetime, adopted: bool) -> bool:
     """A create was answered, or (`adopted`) its lost answer was found through its metadata.
 
     False where the turn already has another response: then this one is nobody's, and is reported.
     """
     turn = _turn(turn_id)
-    found = read(turn, response) if response.state is not State.LIVE else None
+    found = results.read(turn, response) if response.state is not State.LIVE else None
     with lifecycle.locked(turn.attempt.job_id) as job:
         attempt, turn = _current(turn_id)
         if turn.response_id and turn.response_id != response.id:
@@ -111,18 +68,18 @@ def accepted(turn_id: UUID, response: ProviderResponse, *, now: datetime, adopte
         turn.response_id = response.id
         if not attempt.is_open:
             if first_seen:
-                _late(job, attempt, f"OpenAI did start it, as {response.id}.", now=now)
+                settling.late(job, attempt, f"OpenAI did start it, as {response.id}.", now=now)
             if found and turn.payload is None:
-                _finish(job, attempt, turn, found, now=now)
+                settling.finish(job, attempt, turn, found, now=now)
             else:
                 _wake(attempt, now)
             return True
         if adopted and first_seen:
             said = Reason("adopted", f"OpenAI's lost answer was found: {response.id}.")
             lifecycle.record(job, Verb.ADOPTED, now=now, by=PROVIDER, reason=said)
-        _start(job, attempt, now=now)
+        settling.start(job, attempt, now=now)
         if found:
-            _finish(job, attempt, turn, found, now=now)
+            settling.finish(job, attempt, turn, found, now=now)
         elif attempt.state != State.LIVE:
             lifecycle.move_attempt(
                 attempt,
@@ -163,11 +120,11 @@ def not_accepted(turn_id: UUID, error: ProviderError, *, now: datetime) -> None:
                 lease_token=None,
                 lease_until=None,
             )
-            then = f"{'Next try' if due_at < limit else 'It expires'} at {_clock(due_at)}."
-            said = f"OpenAI has not taken it yet ({_sentence(text)}) {then}"
+            then = f"{'Next try' if due_at < limit else 'It expires'} at {settling.clock(due_at)}."
+            said = f"OpenAI has not taken it yet ({settling.sentence(text)}) {then}"
             lifecycle.explain(job, Reason(f"not_started_{code}"[:60], said), now=now)
         else:
-            _fail(job, attempt, Reason(code, text), now=now, cost=Decimal(0))
+            settling.fail(job, attempt, Reason(code, text), now=now, cost=Decimal(0))
             if isinstance(error, AccountProblem):
                 async_task("jobs.tasks.alert_operators", code=code, text=text, ref=job.ref)
 
@@ -193,13 +150,13 @@ def unknown_wait_over(turn_id: UUID, *, now: datetime) -> None:
             "A retry may pay for the same work twice.",
         )
         again = job.job_type.may_pay_twice and not job.cancel_requested_at
-        if again and policy.tries_in_series(_causes(job)) < job.job_type.max_attempts:
+        if again and policy.tries_in_series(settling.causes(job)) < job.job_type.max_attempts:
             lifecycle.move_attempt(
                 attempt, State.FAILED, now=now, error_code=reason.code, error_text=reason.text
             )
-            _retry_by_itself(job, reason, now=now)
+            settling.retry_by_itself(job, reason, now=now)
         else:
-            _fail(job, attempt, reason, now=now, cost=None)
+            settling.fail(job, attempt, reason, now=now, cost=None)
 
 
 def looked_up(
@@ -212,12 +169,12 @@ def looked_up(
     """A retrieve or a cancel was answered. `was_due_at` is when the look was due as it began: a
     check that somebody has pulled nearer since is not put off again."""
     turn = _turn(turn_id)
-    found = read(turn, response) if response.state is not State.LIVE else None
+    found = results.read(turn, response) if response.state is not State.LIVE else None
     with lifecycle.locked(turn.attempt.job_id) as job:
         attempt, turn = _current(turn_id)
         Turn.objects.filter(pk=turn.pk).update(provider_status=clean(response.status))
         if found and turn.payload is None:
-            _finish(job, attempt, turn, found, now=now)
+            settling.finish(job, attempt, turn, found, now=now)
         elif found:
             _differs_later(job, attempt, turn, found, now=now)
         else:
@@ -256,7 +213,7 @@ def lookup_failed(turn_id: UUID, error: ProviderError, *, now: datetime) -> None
         )
         if attempt.is_open and not job.is_settled and failures >= SAYS_SO_AFTER:
             heard = (
-                f"; last heard of at {_clock(attempt.last_heard_at)}"
+                f"; last heard of at {settling.clock(attempt.last_heard_at)}"
                 if attempt.last_heard_at
                 else ""
             )
@@ -286,7 +243,7 @@ def deadline_passed(turn_id: UUID, *, now: datetime) -> None:
             next_check_at=now if turn.response_id else None,
         )
         if job.cancel_requested_at:
-            _settle_canceled(job, "Canceled; OpenAI never confirmed it.", now=now)
+            settling.settle_canceled(job, "Canceled; OpenAI never confirmed it.", now=now)
             return
         what = "started" if limit == job.start_by else "finished"
         lifecycle.move(
@@ -294,7 +251,7 @@ def deadline_passed(turn_id: UUID, *, now: datetime) -> None:
             Status.EXPIRED,
             verb=Verb.EXPIRED,
             now=now,
-            reason=Reason(f"not_{what}", f"It had not {what} by {_clock(limit)}."),
+            reason=Reason(f"not_{what}", f"It had not {what} by {settling.clock(limit)}."),
             progress_message="Expired",
         )
 
@@ -310,7 +267,7 @@ def review_overdue(job_id: UUID, *, now: datetime) -> None:
             Status.EXPIRED,
             verb=Verb.EXPIRED,
             now=now,
-            reason=Reason("review_overdue", f"Nobody decided by {_clock(gate.due_at)}."),
+            reason=Reason("review_overdue", f"Nobody decided by {settling.clock(gate.due_at)}."),
             progress_message="Expired",
         )
 
@@ -320,179 +277,7 @@ def cannot_be_sent(turn_id: UUID, text: str, *, now: datetime) -> None:
     with lifecycle.locked(_job_of(turn_id)) as job:
         attempt, _turn = _current(turn_id)
         if attempt.state == State.SUBMITTING:
-            _fail(job, attempt, Reason("document_unusable", text), now=now, cost=Decimal(0))
-
-
-def _finish(job: Job, attempt: Attempt, turn: Turn, found: Read, *, now: datetime) -> None:
-    """Keep a terminal answer, byte for byte, and let it end what it still can."""
-    response = found.response
-    Turn.objects.filter(pk=turn.pk).update(
-        payload=response.body, ended_at=now, provider_status=clean(response.status)
-    )
-    code, text = (clean(part) for part in response.error)
-    was_open = attempt.is_open
-    if was_open:
-        lifecycle.move_attempt(
-            attempt,
-            response.state,
-            now=now,
-            error_code=code[:60],
-            error_text=text,
-            cost_usd=found.cost,
-            submitted_at=attempt.submitted_at or turn.sent_at or now,
-            last_heard_at=now,
-            failures=0,
-            checks=attempt.checks + 1,
-        )
-    else:
-        _tidied(attempt, cost_usd=found.cost)
-    # A submit that had been given up as unknown may still be used, as long as that is how the job
-    # ended: not where it was canceled, or has been tried again since.
-    usable = (
-        response.state is State.SUCCEEDED
-        and attempt.error_code == job.reason_code == UNKNOWN_SUBMIT
-        and job.status == Status.FAILED
-    )
-    wanted = was_open and not job.cancel_requested_at
-    result = _store_result(attempt, found, deliverable=wanted or usable, now=now)
-    lifecycle.note(job, cost_usd=_job_cost(job))
-    if was_open and job.status == Status.RUNNING:
-        _settle_by(job, attempt, found, result, now=now)
-        return
-    _late(job, attempt, f"{response.id} ended as {response.status or 'unknown'}.", now=now)
-    if usable:
-        text = "OpenAI had started it after all, and its result is here: use it, or retry."
-        lifecycle.note(job, reason_text=text)
-
-
-def _settle_by(
-    job: Job, attempt: Attempt, found: Read, result: Result | None, *, now: datetime
-) -> None:
-    """Move a running job by the end of its attempt and the policy of its type."""
-    state = State(attempt.state)
-    reason = Reason(attempt.error_code or state.value, attempt.error_text or state.label + ".")
-    if job.cancel_requested_at:
-        kept = " What it had written is kept as evidence." if result else ""
-        _settle_canceled(job, f"Canceled by {job.cancel_requested_by}.{kept}", now=now)
-    elif state is State.CANCELED:
-        text = "Canceled by the provider, without being asked."
-        _move_to(job, Status.CANCELED, Verb.CANCELED, Reason("by_provider", text), now=now)
-    elif state is State.FAILED:
-        if policy.tries_again(job.job_type, reason.code, causes=_causes(job)):
-            _retry_by_itself(job, reason, now=now)
-        else:
-            _move_to(job, Status.FAILED, Verb.FAILED, reason, now=now)
-    elif state is State.INCOMPLETE and policy.fails_when_incomplete(job.job_type):
-        text = f"The answer is incomplete ({reason.code})."
-        _move_to(job, Status.FAILED, Verb.FAILED, Reason("incomplete", text), now=now)
-    else:
-        assert result is not None
-        _review_or_complete(job, attempt, result, found, now=now)
-
-
-def _review_or_complete(
-    job: Job, attempt: Attempt, result: Result, found: Read, *, now: datetime
-) -> None:
-    warnings = [Warned(**warning) for warning in result.warnings]
-    reasons = policy.review_reasons(job.job_type, warnings, incomplete=result.partial)
-    lifecycle.note(job, warnings=result.warnings)
-    if not reasons:
-        lifecycle.move(
-            job,
-            Status.COMPLETED,
-            verb=Verb.COMPLETED,
-            now=now,
-            data={"content_hash": result.content_hash},
-            progress_done=job.progress_total,
-            progress_message="Completed",
-        )
-        return
-    lifecycle.move(
-        job,
-        Status.NEEDS_REVIEW,
-        verb=Verb.REVIEW_ASKED,
-        now=now,
-        reason=reasons[0],
-        gate=GateSpec(
-            GateKind.OUTPUT, reasons, result.content_hash, attempt=attempt, result=result
-        ),
-        progress_done=2,
-        progress_message="Waiting for a reviewer",
-    )
-
-
-def _store_result(
-    attempt: Attempt, found: Read, *, deliverable: bool, now: datetime
-) -> Result | None:
-    """The result, with its evidence. None where nothing was produced and nothing was promised."""
-    read, state = found.evidence, found.response.state
-    if read.is_empty and state not in (State.SUCCEEDED, State.INCOMPLETE):
-        return None
-    warnings = list(read.warnings)
-    if state is State.INCOMPLETE:
-        why = {
-            "max_output_tokens": "The answer was cut off at its token limit.",
-            "content_filter": "The answer was cut off by the provider's content filter.",
-        }.get(found.response.error[0], "The answer is incomplete.")
-        warnings.insert(0, Warned("incomplete", why))
-    if read.is_empty:
-        warnings.append(Warned("empty", "The answer holds no result."))
-    result = Result.objects.create(
-        attempt=attempt,
-        text=read.text,
-        structured=read.structured,
-        warnings=[warning.as_json() for warning in warnings],
-        usage=read.usage or {},
-        model=read.model,
-        service_tier=read.service_tier,
-        partial=state is not State.SUCCEEDED,
-        deliverable=deliverable,
-        content_hash=read.content_hash,
-        created_at=now,
-    )
-    Citation.objects.bulk_create(
-        Citation(
-            result=result,
-            position=position,
-            kind=source.kind,
-            quote=source.quote,
-            document_id=source.document,
-            path=source.path,
-            start=source.start,
-            end=source.end,
-            url=source.url,
-            title=source.title,
-            raw=source.raw or {},
-        )
-        for position, source in enumerate(read.sources, 1)
-    )
-    ToolCall.objects.bulk_create(
-        ToolCall(
-            result=result,
-            position=position,
-            kind=use.kind,
-            name=use.name,
-            status=use.status,
-            summary=use.summary,
-            raw=use.raw,
-        )
-        for position, use in enumerate(read.tool_uses, 1)
-    )
-    for position, file in enumerate(read.files, 1):
-        path = f"results/{attempt.job_id}/{file.sha256}"
-        # Named by its content: storing it twice stores it once.
-        if not default_storage.exists(path):
-            path = default_storage.save(path, ContentFile(file.content))
-        ResultFile.objects.create(
-            result=result,
-            position=position,
-            name=file.name,
-            content_type=file.content_type,
-            size=len(file.content),
-            sha256=file.sha256,
-            file=path,
-        )
-    return result
+            settling.fail(job, attempt, Reason("document_unusable", text), now=now, cost=Decimal(0))
 
 
 def _still_running(
@@ -518,23 +303,23 @@ def _still_running(
     if job.status == Status.RUNNING and attempt.is_open:
         silent = job.reason_code == "provider_silent"
         cleared = {"reason_code": "", "reason_text": ""} if silent else {}
-        lifecycle.note(job, progress_message=progress_message(response.status), **cleared)
+        lifecycle.note(job, progress_message=settling.progress_message(response.status), **cleared)
 
 
 def _differs_later(job: Job, attempt: Attempt, turn: Turn, found: Read, *, now: datetime) -> None:
     """An ended turn was looked at again: kept beside the first answer where it says otherwise."""
-    _tidied(attempt)
+    settling.tidied(attempt)
     body = found.response.body
     if body == bytes(turn.payload or b"") or turn.late_payload is not None:
         return
     Turn.objects.filter(pk=turn.pk).update(late_payload=body)
-    _late(job, attempt, f"{found.response.id} now says {found.response.status}.", now=now)
+    settling.late(job, attempt, f"{found.response.id} now says {found.response.status}.", now=now)
 
 
 def _missing(job: Job, attempt: Attempt, turn: Turn, *, now: datetime) -> None:
     """A 404: believed at the second look."""
     if not attempt.is_open:
-        _tidied(attempt)
+        settling.tidied(attempt)
         return
     if attempt.missing_since is None:
         Attempt.objects.filter(pk=attempt.pk).update(
@@ -552,9 +337,9 @@ def _missing(job: Job, attempt: Attempt, turn: Turn, *, now: datetime) -> None:
     )
     lifecycle.note(job, cost_usd=None)
     if job.cancel_requested_at:
-        _settle_canceled(job, f"Canceled by {job.cancel_requested_by}. {text}", now=now)
+        settling.settle_canceled(job, f"Canceled by {job.cancel_requested_by}. {text}", now=now)
     else:
-        _move_to(job, Status.FAILED, Verb.FAILED, Reason("lost_at_provider", text), now=now)
+        settling.move_to(job, Status.FAILED, Verb.FAILED, Reason("lost_at_provider", text), now=now)
 
 
 def _becomes_unknown(job: Job, attempt: Attempt, turn: Turn, *, now: datetime, why: str) -> None:
@@ -568,106 +353,14 @@ def _becomes_unknown(job: Job, attempt: Attempt, turn: Turn, *, now: datetime, w
         checks=attempt.checks + 1,
         next_check_at=until,
     )
-    text = f"It may have started: {_sentence(why)} News is waited for until {_clock(until)}."
-    _start(job, attempt, now=now, reason=Reason("may_have_started", text))
-
-
-def _start(job: Job, attempt: Attempt, *, now: datetime, reason: Reason | None = None) -> None:
-    """Make the job running, or clear what a running one waited for."""
-    if job.status == Status.QUEUED:
-        lifecycle.move(
-            job,
-            Status.RUNNING,
-            verb=Verb.STARTED,
-            now=now,
-            by=PROVIDER,
-            reason=reason,
-            data={"attempt": attempt.number},
-            started_at=job.started_at or now,
-            progress_done=1,
-            progress_message=progress_message("queued"),
-        )
-    elif job.status == Status.RUNNING and not job.cancel_requested_at:
-        lifecycle.note(job, reason_code="", reason_text="")
-
-
-def _fail(
-    job: Job, attempt: Attempt, reason: Reason, *, now: datetime, cost: Decimal | None
-) -> None:
-    """End an attempt that nothing came of, and its job with it."""
-    lifecycle.move_attempt(
-        attempt,
-        State.FAILED,
-        now=now,
-        error_code=reason.code,
-        error_text=reason.text,
-        cost_usd=cost,
-        checks=attempt.checks + 1,
-    )
-    lifecycle.note(job, cost_usd=_job_cost(job))
-    if job.cancel_requested_at:
-        _settle_canceled(job, f"Canceled by {job.cancel_requested_by}. {reason.text}", now=now)
-    else:
-        _move_to(job, Status.FAILED, Verb.FAILED, reason, now=now)
-
-
-def _retry_by_itself(job: Job, reason: Reason, *, now: datetime) -> None:
-    tries = policy.tries_in_series(_causes(job))
-    due_at = now + policy.retry_delay(tries)
-    text = f"{_sentence(reason.text)} Tried again at {_clock(due_at)}, as number {tries + 1}."
-    lifecycle.move(
-        job,
-        Status.QUEUED,
-        verb=Verb.RETRYING,
-        now=now,
-        reason=Reason(reason.code, text),
-        progress_done=0,
-        progress_message="Waiting to be tried again",
-    )
-    lifecycle.open_attempt(job, now=now, cause=Cause.AUTOMATIC, due_at=due_at)
-
-
-def _settle_canceled(job: Job, text: str, *, now: datetime) -> None:
-    _move_to(job, Status.CANCELED, Verb.CANCELED, Reason("canceled_by_person", text), now=now)
-
-
-def _move_to(job: Job, to: Status, verb: Verb, reason: Reason, *, now: datetime) -> None:
-    lifecycle.move(job, to, verb=verb, now=now, reason=reason, progress_message=to.label)
-
-
-def _late(job: Job, attempt: Attempt, text: str, *, now: datetime) -> None:
-    lifecycle.record(
-        job,
-        Verb.LATE_ANSWER,
-        now=now,
-        by=PROVIDER,
-        reason=Reason("late_answer", text),
-        data={"attempt": attempt.number},
-    )
-
-
-def _tidied(attempt: Attempt, **fields: Decimal | None) -> None:
-    """Nothing is left to do at the provider for an ended attempt."""
-    Attempt.objects.filter(pk=attempt.pk).update(
-        next_check_at=None, lease_token=None, lease_until=None, **fields
-    )
+    text = f"It may have started: {settling.sentence(why)} News is waited for until {settling.clock(until)}."
+    settling.start(job, attempt, now=now, reason=Reason("may_have_started", text))
 
 
 def _wake(attempt: Attempt, now: datetime) -> None:
     Attempt.objects.filter(pk=attempt.pk).update(
         next_check_at=now, lease_token=None, lease_until=None
     )
-
-
-def _job_cost(job: Job) -> Decimal | None:
-    """All attempts together; unknown as soon as one that may have cost something is unknown."""
-    rows = job.attempts.exclude(ended_at=None).values_list("cost_usd", "turns__sent_at")
-    costs = [cost if sent or cost is not None else Decimal(0) for cost, sent in rows]
-    return None if None in costs else sum((cost for cost in costs if cost), Decimal(0))
-
-
-def _causes(job: Job) -> Iterable[str]:
-    return list(job.attempts.order_by("number").values_list("cause", flat=True))
 
 
 def _turn(turn_id: UUID) -> Turn:
@@ -684,17 +377,3 @@ def _current(turn_id: UUID) -> tuple[Attempt, Turn]:
     """The rows as they are now that the job is held."""
     turn = Turn.objects.select_related("attempt").get(pk=turn_id)
     return turn.attempt, turn
-
-
-def progress_message(provider_status: str) -> str:
-    return (
-        "OpenAI has it in its queue" if provider_status == "queued" else "OpenAI is working on it"
-    )
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."
-
-
-def _clock(moment: datetime | None) -> str:
-    return f"{moment:%H:%M:%S} UTC" if moment else "an unknown time"

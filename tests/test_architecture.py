@@ -27,7 +27,8 @@ LAYERS = [
     {"audit", "access", "provider", "evidence", "documents"},
     {"lifecycle", "costs", "leases", "requests", "shipped", "report"},
     {"policy"},
-    {"forecast", "actions"},
+    {"forecast", "actions", "results"},
+    {"settling"},
     {"outcomes"},
     {"engine"},
 ]
