@@ -71,17 +71,15 @@ def test_a_look_that_finds_nothing_new_changes_nothing_but_the_clock(driver, san
 @pytest.mark.parametrize("failures", [0, 1])
 def test_a_nudge_while_a_look_is_on_its_way_is_not_lost(driver, sandbox, clock, job, failures):
     lives(sandbox, end="never")
-    driver.work()
+    driver.step()
     clock.advance(30)
     Attempt.objects.update(failures=failures)  # one goes the fast way, the other the slow one
     with driver.holding("retrieve"):
-        driver.reach(lambda: sandbox.stats()["retrieves"] == 1)
+        driver.reach(lambda: sandbox.stats()["retrieves"] == 2)
         clock.advance(0.5)
         Attempt.objects.update(next_check_at=clock())
-    driver.tick()
-    assert now_of(job)[1].next_check_at <= clock()
     driver.work()
-    assert sandbox.stats()["retrieves"] == 2
+    assert sandbox.stats()["retrieves"] == 3
     assert now_of(job)[1].next_check_at > clock()
 
 
@@ -146,6 +144,15 @@ def test_whoever_lost_a_lease_does_not_renew_it_and_writes_nothing(driver, sandb
     kept = Attempt.objects.get(pk=attempt.pk)
     assert (kept.lease_token, kept.lease_until) == (holder, held.lease_until)
     assert (kept.next_check_at, kept.checks) == (held.next_check_at, held.checks)
+
+
+def test_whoever_lost_a_lease_sends_nothing(driver, sandbox, clock, job):
+    slow = driver.sweep
+    assert leases.claim_due(slow.token, now=clock(), limit=1)
+    clock.advance(LAPSED)
+    assert leases.claim_due(uuid.uuid4(), now=clock(), limit=1)
+    slow._take_up(now_of(job)[2])
+    assert (slow.calls, now_of(job)[2].sent_at) == ({}, None)
 
 
 # What a kill leaves behind
