@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django.core.files.base import ContentFile
@@ -168,6 +169,8 @@ def cancel(job: Job, *, actor: User, now: datetime, note: str = "") -> Role:
     for attempt in job.attempts.filter(state=State.SUBMITTING):
         # A create that is on its way meanwhile is canceled at the provider once it is answered.
         lifecycle.move_attempt(attempt, State.CANCELED, now=now)
+    if not Turn.objects.filter(attempt__job=job, sent_at__isnull=False).exists():
+        lifecycle.note(job, cost_usd=Decimal(0))
     lifecycle.move(
         job,
         Status.CANCELED,

@@ -54,6 +54,7 @@ class Call:
     attempt_id: UUID
     turn_id: UUID
     was_due_at: datetime
+    deadline: datetime
     age: float = 0.0
     job_type_id: int = 0
     shown: str = ""
@@ -194,6 +195,7 @@ class Sweep:
             attempt.pk,
             turn.pk,
             was_due_at=attempt.next_check_at or self.clock(),
+            deadline=outcomes.deadline(job, attempt),
             age=(self.clock() - submitted).total_seconds(),
             job_type_id=job.job_type_id,
             shown=job.progress_message,
@@ -257,11 +259,12 @@ class Sweep:
 
     def _next_check(self, call: Call) -> datetime:
         now = self.clock()
-        return now + policy.check_delay(
+        pause = policy.check_delay(
             call.age,
             typical=self.forecast.typical(call.job_type_id),
             webhooks_arrive=self.forecast.webhooks_arrive(now),
         )
+        return min(now + pause, call.deadline)
 
     def _look_around(self) -> None:
         """Once a second: named responses to adopt, overdue reviews, and the audit seal."""

@@ -38,6 +38,8 @@ from jobs.text import clean
 
 logger = logging.getLogger(__name__)
 
+#: The reason of a running job whose provider does not answer.
+SILENT = "provider_silent"
 #: Failed lookups in a row after which the status page says so.
 SAYS_SO_AFTER = 3
 #: Lookups in a row after which tidying up behind an ended attempt is given up.
@@ -126,7 +128,7 @@ def not_accepted(turn_id: UUID, error: ProviderError, *, now: datetime) -> None:
         else:
             settling.fail(job, attempt, Reason(code, text), now=now, cost=Decimal(0))
             if isinstance(error, AccountProblem):
-                async_task("jobs.tasks.alert_operators", code=code, text=text, ref=job.ref)
+                _alert(job, code, text)
 
 
 def send_never_answered(turn_id: UUID, *, now: datetime) -> None:
@@ -199,7 +201,7 @@ def lookup_failed(turn_id: UUID, error: ProviderError, *, now: datetime) -> None
         if isinstance(error, NotFound):
             _missing(job, attempt, turn, now=now)
             return
-        failures = attempt.failures + 1
+        failures, code = attempt.failures + 1, clean(error.code)[:60]
         given_up = not attempt.is_open and failures >= TIDYING_ENDS_AFTER
         due_at = now + policy.lookup_delay(failures, retry_after=error.retry_after)
         if attempt.is_open:
@@ -217,8 +219,14 @@ def lookup_failed(turn_id: UUID, error: ProviderError, *, now: datetime) -> None
                 if attempt.last_heard_at
                 else ""
             )
+            if isinstance(error, AccountProblem):
+                text = f"OpenAI refuses to say how it stands: {clean(error.text)}"
+                lifecycle.explain(job, Reason(code, text), now=now)
+                if failures == SAYS_SO_AFTER:
+                    _alert(job, code, text)
+                return
             text = f"OpenAI has not answered {failures} times{heard}. It is asked again."
-            lifecycle.explain(job, Reason("provider_silent", text), now=now)
+            lifecycle.explain(job, Reason(SILENT, text), now=now)
 
 
 def deadline(job: Job, attempt: Attempt) -> datetime:
@@ -291,18 +299,21 @@ def _still_running(
     """The slow path of `engine.write_still_running`: for what has changed besides the clock."""
     age = (now - (attempt.submitted_at or now)).total_seconds()
     nudged = was_due_at is not None and attempt.next_check_at != was_due_at
+    due_at = now if nudged else now + policy.check_delay(age)
     Attempt.objects.filter(pk=attempt.pk).update(
         failures=0,
         missing_since=None,
         last_heard_at=now,
         checks=attempt.checks + 1,
-        next_check_at=now if nudged else now + policy.check_delay(age),
+        next_check_at=min(due_at, deadline(job, attempt)) if attempt.is_open else due_at,
         lease_token=None,
         lease_until=None,
     )
     if job.status == Status.RUNNING and attempt.is_open:
-        silent = job.reason_code == "provider_silent"
-        cleared = {"reason_code": "", "reason_text": ""} if silent else {}
+        # It answers again, so what was said of its silence is no longer true.
+        cleared = {"reason_code": "", "reason_text": ""} if attempt.failures else {}
+        if job.cancel_requested_at:
+            cleared = {}
         lifecycle.note(job, progress_message=settling.progress_message(response.status), **cleared)
 
 
@@ -355,6 +366,10 @@ def _becomes_unknown(job: Job, attempt: Attempt, turn: Turn, *, now: datetime, w
     )
     text = f"It may have started: {settling.sentence(why)} News is waited for until {settling.clock(until)}."
     settling.start(job, attempt, now=now, reason=Reason("may_have_started", text))
+
+
+def _alert(job: Job, code: str, text: str) -> None:
+    async_task("jobs.tasks.alert_operators", code=code, text=text, ref=job.ref)
 
 
 def _wake(attempt: Attempt, now: datetime) -> None:

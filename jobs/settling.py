@@ -50,7 +50,7 @@ def finish(job: Job, attempt: Attempt, turn: Turn, found: Read, *, now: datetime
     result = results.store(attempt, found, deliverable=wanted or usable, now=now)
     lifecycle.note(job, cost_usd=_job_cost(job))
     if was_open and job.status == Status.RUNNING:
-        _settle_by(job, attempt, found, result, now=now)
+        _settle_by(job, attempt, result, now=now)
         return
     late(job, attempt, f"{response.id} ended as {response.status or 'unknown'}.", now=now)
     if usable:
@@ -58,9 +58,7 @@ def finish(job: Job, attempt: Attempt, turn: Turn, found: Read, *, now: datetime
         lifecycle.note(job, reason_text=text)
 
 
-def _settle_by(
-    job: Job, attempt: Attempt, found: Read, result: Result | None, *, now: datetime
-) -> None:
+def _settle_by(job: Job, attempt: Attempt, result: Result | None, *, now: datetime) -> None:
     """Move a running job by the end of its attempt and the policy of its type."""
     state = State(attempt.state)
     reason = Reason(attempt.error_code or state.value, attempt.error_text or state.label + ".")
@@ -80,12 +78,10 @@ def _settle_by(
         move_to(job, Status.FAILED, Verb.FAILED, Reason("incomplete", text), now=now)
     else:
         assert result is not None
-        _review_or_complete(job, attempt, result, found, now=now)
+        _review_or_complete(job, attempt, result, now=now)
 
 
-def _review_or_complete(
-    job: Job, attempt: Attempt, result: Result, found: Read, *, now: datetime
-) -> None:
+def _review_or_complete(job: Job, attempt: Attempt, result: Result, *, now: datetime) -> None:
     warnings = [Warned(**warning) for warning in result.warnings]
     reasons = policy.review_reasons(job.job_type, warnings, incomplete=result.partial)
     lifecycle.note(job, warnings=result.warnings)

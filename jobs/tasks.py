@@ -89,16 +89,16 @@ def _watch() -> None:
 def alert_operators(*, code: str, text: str, ref: str) -> None:
     """Tell the operators of a job's workspace that the account or the key is refused.
 
-    Once per cause and quarter of an hour in each workspace, by the first job that it failed: a
+    Once per cause and quarter of an hour in each workspace, by the first job that it met: a
     closed account fails many jobs at once, before the first of these tasks runs.
     """
     logger.error("%s: %s (%s)", ref, text, code)
-    failed = Event.objects.filter(reason_code=code, to_status="failed")
-    ours = failed.filter(job__ref=ref).order_by("id").last()
+    told = Event.objects.filter(reason_code=code)
+    ours = told.filter(job__ref=ref).order_by("id").last()
     if ours is None:
         return
     quarter = ours.at - (ours.at - datetime.min.replace(tzinfo=UTC)) % ALERT_AT_MOST_EVERY
-    same = failed.filter(job__workspace=ours.job.workspace_id, at__gte=quarter, id__lt=ours.id)
+    same = told.filter(job__workspace=ours.job.workspace_id, at__gte=quarter, id__lt=ours.id)
     if same.exists():
         return
     members = Membership.objects.filter(
@@ -108,8 +108,8 @@ def alert_operators(*, code: str, text: str, ref: str) -> None:
     if addresses:
         send_mail(
             f"Jobsite: OpenAI refuses the account ({code})",
-            f"{ref} failed, and others will: {text}\n\nCheck the API key, its project and its "
-            "credit at OpenAI. Then retry the failed jobs.",
+            f"{ref}, and others will follow: {text}\n\nCheck the API key, its project and its "
+            "credit at OpenAI. Then retry the jobs that failed.",
             settings.DEFAULT_FROM_EMAIL,
             sorted(addresses),
         )

@@ -94,6 +94,8 @@ def from_lookup(error: Exception, *, canceling: bool) -> ProviderError:
     status, code, text, wait = _read(error)
     if status == 404:
         return NotFound("not_found", text)
+    if status in (401, 403):
+        return AccountProblem(code or f"http_{status}", text)
     if canceling and status == 400 and "cancel" in text.lower():
         return CannotCancel("cannot_cancel", text)
     return Unavailable(code or f"http_{status}", text, retry_after=wait)
@@ -102,7 +104,7 @@ def from_lookup(error: Exception, *, canceling: bool) -> ProviderError:
 def _never_connected(error: Exception) -> bool:
     """Whether the connection was never made, so that no byte of the request has left.
 
-    By the name of the root exception: through the aiohttp transport, httpx2 reports a connection
+    Only true of plain httpx2, through which creates go: its aiohttp transport reports a connection
     that broke *after* sending as ``ConnectTimeout`` too.
     """
     import httpx2

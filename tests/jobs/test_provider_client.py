@@ -125,7 +125,7 @@ def test_what_an_answer_to_a_create_means(sandbox, do, kind, code):
         (refusal(500), Unavailable),
         (refusal(503), Unavailable),
         (refusal(429, headers={"retry-after": "7"}), Unavailable),
-        (refusal(401), Unavailable),
+        (refusal(401), AccountProblem),
         (refusal(400), Unavailable),
         (refusal(400, message="The response was cancelled."), Unavailable),
         ({"raw": "<html>"}, Unavailable),

@@ -671,6 +671,23 @@ def test_a_silent_provider_is_asked_on_and_said_to_be_silent_after_three_times(
     assert verbs(job) == [Verb.SUBMITTED, Verb.STARTED, Verb.WAITING]
 
 
+def test_a_refused_key_while_a_job_runs_is_told_to_the_operators_once(driver, sandbox, job):
+    lives(sandbox, end="never")
+    driver.work()
+    sandbox.script({"on": "retrieve", "times": None, "do": refusal(401, "invalid_api_key")})
+    for _failure in range(5):
+        driver.step()
+    job, attempt, _turn = now_of(job)
+    assert (attempt.state, job.status) == (State.LIVE, Status.RUNNING)
+    assert job.reason_code == "invalid_api_key"
+    (queued,) = OrmQ.objects.all()
+    assert queued.task["func"] == "jobs.tasks.alert_operators"
+    assert queued.task["kwargs"]["ref"] == job.ref
+    sandbox.clear_rules()
+    driver.step()
+    assert now_of(job)[0].reason_code == ""
+
+
 def test_a_lookup_that_is_not_answered_in_time_is_repeated(driver, hasty, sandbox, job):
     driver.work()
     sandbox.script({"on": "retrieve", "do": {"hang": 20}})
