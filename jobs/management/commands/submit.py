@@ -7,7 +7,7 @@ from getpass import getuser
 from pathlib import Path
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from jobs.access import NotAllowed
@@ -127,7 +127,7 @@ def _workspace(requester: User, slug: str | None) -> Workspace:
 def _job_type(slug: str, workspace: Workspace) -> JobType:
     """The workspace's own type of that name before the shared one."""
     types = JobType.objects.filter(Q(workspace=workspace) | Q(workspace=None))
-    found = types.filter(slug=slug).order_by("workspace_id").last()
+    found = types.filter(slug=slug).order_by(F("workspace").asc(nulls_last=True)).first()
     if found is None or not found.enabled:
         known = ", ".join(sorted(set(types.filter(enabled=True).values_list("slug", flat=True))))
         raise Usage(f"There is no job type {slug}. Known: {known or 'none; run `setup` first'}.")
