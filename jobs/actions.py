@@ -304,7 +304,7 @@ def _checked(
         problems.append(TOO_DEEP)
     least, most = job_type.min_documents, job_type.max_documents
     if not least <= len(uploads) <= most:
-        wanted = f"{least} to {most} files" if most else "no files"
+        wanted = f"{least} to {most} files" if least < most else f"{most or 'no'} files"
         problems.append(InputProblem("files", f"{job_type} takes {wanted}; {len(uploads)} given."))
     documents: list[ReadDocument] = []
     if len(uploads) <= most:

@@ -69,8 +69,11 @@ def decide(job_id: UUID, ask: Ask) -> Decision:
                 level=level,
                 at=ask.now,
             )
-    except (Superseded, IntegrityError) as error:
+    except Superseded as error:
         raise NotNow(f"Somebody else was first: {error}") from error
+    except IntegrityError as error:
+        # What the rule let through, a constraint did not: the rule's picture was out of date.
+        raise NotNow("Somebody else was first. Look at the job again.") from error
 
 
 def write_note(job: Job, *, author: User, text: str, now: datetime) -> ReviewerNote:

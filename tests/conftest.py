@@ -39,7 +39,13 @@ django_settings.STORAGES["staticfiles"] = {
 django_settings.WHITENOISE_USE_FINDERS = django_settings.WHITENOISE_AUTOREFRESH = True
 
 # A busy machine is no failure, and a first example pays for imports.
-hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.register_profile(
+    "tests",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    # A run of the whole must not fail by chance; the search goes on at developers' machines.
+    derandomize=os.environ.get("CI") == "true",
+)
 hypothesis.settings.load_profile("tests")
 
 _connect = socket.socket.connect
