@@ -110,6 +110,15 @@ class Sweep:
         self._write_back([task for task in self.calls if task.done()])
         self._renew()
 
+    def abandon(self) -> None:
+        """Give up the calls that are on their way: nothing can be written down. Their leases lapse,
+        and a create among them becomes unknown."""
+        for task in self.calls:
+            task.cancel()
+        if self.calls:
+            self.loop.run_until_complete(asyncio.wait(self.calls))
+        self.calls.clear()
+
     def run_until_idle(self) -> None:
         """Finish the calls that are on their way, claiming nothing new."""
         while self.calls:

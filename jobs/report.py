@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from jobs.models import Attempt, Event, Gate, Job, Result, Turn
+from jobs.text import printable
 
 
 def job_document(job: Job) -> dict[str, Any]:
@@ -195,4 +196,5 @@ def as_text(document: dict[str, Any]) -> str:
             "",
             f"  {len(result['citations'])} citations, hash {result['hash'][:12]}",
         ]
-    return "\n".join(lines)
+    # Much of this was written by people and by models: a terminal must not obey it.
+    return printable("\n".join(lines))

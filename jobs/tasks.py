@@ -49,10 +49,13 @@ def sweep() -> None:
                 if not slot.beat(now=timezone.now(), requests=done):
                     break
             work.tick()
-    finally:
         slot.release()
         async_task(SWEEP)
-    work.run_until_idle()
+        work.run_until_idle()
+    except BaseException:
+        # The database is away, or time is up. The watch enqueues a successor, at its own pace.
+        work.abandon()
+        raise
 
 
 def _wait_for_slot() -> leases.Slot | None:

@@ -2,6 +2,7 @@
 
 import math
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,14 @@ def clipped(text: str, length: int) -> str:
     """`text` on one line, cut to `length` characters."""
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+
+
+def printable(text: str) -> str:
+    """`text` as a terminal may print it: without escape sequences and other control characters."""
+    return "".join(
+        character if character in "\n\t" or unicodedata.category(character) != "Cc" else "\ufffd"
+        for character in text
+    )
 
 
 @dataclass(frozen=True)

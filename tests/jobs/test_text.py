@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from jobs.text import Searchable, clean, clipped
+from jobs.text import Searchable, clean, clipped, printable
 from tests.anything import anything, is_storable
 
 TEXT = (
@@ -118,3 +118,7 @@ def normal(text):
     for dropped in "\u00ad\u200b\u200c\u200d\ufeff":
         text = text.replace(dropped, "")
     return " ".join(text.split()).strip("\"' ")
+
+
+def test_what_is_printed_cannot_steer_a_terminal():
+    assert printable("a\x1b[2Jb\x9bc\x07\n\td–é") == "a\ufffd[2Jb\ufffdc\ufffd\n\td–é"

@@ -4,6 +4,7 @@ from typing import Any
 from jobs.management.jobcommand import JobCommand, Usage, person_named
 from jobs.models import Job, JobType, Status
 from jobs.report import job_line
+from jobs.text import printable
 
 
 class Command(JobCommand):
@@ -34,9 +35,10 @@ class Command(JobCommand):
             self.print_json(lines)
             return
         for line in lines:
+            said = printable(line["summary"][:70])
             self.stdout.write(
                 f"{line['ref']}  {line['status'].replace('_', ' '):<12}  {line['type']:<16}  "
-                f"{line['created_at']:%Y-%m-%d %H:%M}  {line['summary'][:70]}"
+                f"{line['created_at']:%Y-%m-%d %H:%M}  {said}"
             )
         if not lines:
             self.stderr.write("No jobs match.")

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from jobs.management.jobcommand import JobCommand
 from jobs.models import Job, Status
+from jobs.text import printable
 from jobsite.management.commands.run import make_supervisor, serve
 from jobsite.supervisor import CannotRun, Supervisor
 
@@ -118,5 +119,5 @@ def _line(job: Job) -> str:
     status = job.get_status_display()
     return (
         f"  {job.ref}  {bar}  {status:<12}  {elapsed:>3} s  "
-        f"{job.input_summary[:34]:<34}  {job.progress_message}"
+        f"{printable(job.input_summary[:34]):<34}  {job.progress_message}"
     )
