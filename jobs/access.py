@@ -222,4 +222,4 @@ def _at(moment: datetime) -> str:
 
 def _has_result(job: Job) -> bool:
     last = job.attempts.order_by("-number").first()
-    return last is not None and hasattr(last, "result")
+    return last is not None and hasattr(last, "result") and last.result.deliverable

@@ -128,7 +128,7 @@ def submit(
                 progress_message="Waiting to start",
                 created_at=now,
                 updated_at=now,
-                **_deadlines(job_type, now),
+                **deadlines(job_type, now),
             )
             Document.objects.bulk_create(rows)
             names = ", ".join(document.name for document in documents)
@@ -214,10 +214,10 @@ def settle(
     Raises `BadInput` for what cannot be the id of a response.
     """
     role = require(actor, job, Action.SETTLE)
-    if response_id and not RESPONSE_ID.fullmatch(response_id):
+    if response_id is not None and not RESPONSE_ID.fullmatch(response_id):
         raise BadInput([InputProblem("response_id", "That is not the id of a response.")])
     attempt = job.attempts.get(state=State.UNKNOWN)
-    if response_id:
+    if response_id is not None:
         WebhookReceipt.objects.create(
             webhook_id=f"operator-{uuid.uuid4()}",
             event_type="operator",
@@ -248,23 +248,26 @@ def settle(
 def _queue_again(
     job: Job, verb: Verb, cause: Cause, *, actor: User, now: datetime, note: str
 ) -> None:
+    gate = None if requests.may_run(job) else _gate_before_run(job)
     lifecycle.move(
         job,
-        Status.QUEUED,
+        Status.NEEDS_REVIEW if gate else Status.QUEUED,
         verb=verb,
         now=now,
         actor=actor,
         reason=Reason(verb.value, note) if note else None,
+        gate=gate,
         cancel_requested_at=None,
         cancel_requested_by=None,
         archived_at=None,
         archived_by=None,
         progress_done=0,
-        progress_message="Waiting to start",
+        progress_message="Waiting for approval" if gate else "Waiting to start",
         warnings=[],
-        **_deadlines(job.job_type, now),
+        **deadlines(job.job_type, now),
     )
-    lifecycle.open_attempt(job, now=now, cause=cause, caused_by=actor, feedback=note)
+    if not gate:
+        lifecycle.open_attempt(job, now=now, cause=cause, caused_by=actor, feedback=note)
 
 
 def _begin(job: Job, *, now: datetime) -> None:
@@ -273,18 +276,21 @@ def _begin(job: Job, *, now: datetime) -> None:
     if job.lane != Lane.APPROVAL:
         lifecycle.open_attempt(job, now=now, cause=Cause.FIRST)
         return
-    planned = Turn(attempt=Attempt(job=job, cause=Cause.FIRST))
     lifecycle.move(
         job,
         Status.NEEDS_REVIEW,
         verb=Verb.REVIEW_ASKED,
         now=now,
-        gate=GateSpec(
-            GateKind.BEFORE_RUN,
-            (Reason("before_run", "Jobs of this type are approved before they run."),),
-            requests.content_hash(requests.describe(planned)),
-        ),
+        gate=_gate_before_run(job),
         progress_message="Waiting for approval",
+    )
+
+
+def _gate_before_run(job: Job) -> GateSpec:
+    return GateSpec(
+        GateKind.BEFORE_RUN,
+        (Reason("before_run", "Jobs of this type are approved before they run."),),
+        requests.planned_hash(job),
     )
 
 
@@ -401,7 +407,8 @@ def _free_ref() -> str:
     return ref
 
 
-def _deadlines(job_type: JobType, now: datetime) -> dict[str, Any]:
+def deadlines(job_type: JobType, now: datetime) -> dict[str, Any]:
+    """The deadlines of a job that is let go now, as fields of its row."""
     return {
         "start_by": now + timedelta(seconds=job_type.start_within),
         "finish_by": now + timedelta(seconds=job_type.finish_within),

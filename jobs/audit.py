@@ -20,7 +20,8 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
 
-from jobs.models import Event, Job, Seal
+from jobs.evidence import content_hash
+from jobs.models import Event, Job, Result, Seal
 
 SEAL_BATCH = 5_000
 OTHER_KEY = "was made with another AUDIT_KEY."
@@ -61,7 +62,8 @@ def event_hash(event: Event, previous: str) -> str:
 
 def seal(*, now: datetime, at_most_every: timedelta = timedelta(0)) -> Seal | None:
     """Seal the chains that grew. None where nothing did, or the last seal is too young."""
-    if Seal.objects.filter(at__gt=now - at_most_every).exists():
+    # A seal from the future was made before the clock was set back: it stops nothing.
+    if Seal.objects.filter(at__gt=now - at_most_every, at__lte=now).exists():
         return None
     with transaction.atomic():
         grown = list(
@@ -101,6 +103,7 @@ def verify(*, against: list[dict[str, Any]] | None = None) -> Iterator[Finding]:
         yield Finding(f"seal {last.number}", None, OTHER_KEY)
         return
     yield from _verify_chains()
+    yield from _verify_results()
     yield from _verify_seals()
     for exported in against or []:
         stored = Seal.objects.filter(number=exported["number"]).first()
@@ -144,6 +147,18 @@ def _verify_chain(job_id: UUID, ref: str, count: int, head: str) -> Finding | No
     if now and now != (count, head):
         return _verify_chain(job_id, ref, *now)
     return Finding(ref, min(seq, count) + 1, f"{count} events are recorded, {seq} found.")
+
+
+def _verify_results() -> Iterator[Finding]:
+    """Each result against its own hash, and each approval against the hash that it names."""
+    rows = Result.objects.select_related("attempt__job").prefetch_related("files").order_by("id")
+    for result in rows.iterator(chunk_size=100):
+        files = [file.sha256 for file in sorted(result.files.all(), key=lambda f: f.position)]
+        if content_hash(result.text, files) != result.content_hash:
+            job = result.attempt.job
+            yield Finding(
+                job.ref, None, f"the result of attempt {result.attempt.number} was changed."
+            )
 
 
 def _verify_seals() -> Iterator[Finding]:

@@ -18,10 +18,11 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError, reset_queries
 from django.db.models import F
 from django.utils import timezone
 
-from jobs import audit, leases, outcomes, policy, requests, settling
+from jobs import audit, leases, lifecycle, outcomes, policy, requests, settling
 from jobs.forecast import Forecast
 from jobs.models import Attempt, Gate, State, Status, Turn, WebhookReceipt
 from jobs.provider.client import Provider
@@ -30,6 +31,7 @@ from jobs.provider.payloads import ProviderResponse
 
 logger = logging.getLogger(__name__)
 
+DATABASE_AWAY = (OperationalError, InterfaceError)
 #: Calls under way at once in one sweep. Creates are fewer: those that a kill catches on their way
 #: become unknown, and a person has to look at each.
 MOST_IN_FLIGHT = 64
@@ -40,6 +42,8 @@ BEAT_EVERY = 0.5
 RENEW_EVERY = 4.0
 #: A row that breaks the sweep is put off by this much, doubled each time, up to an hour.
 POISON_PAUSE = 30.0
+#: Deaths in a row while a row was held, after which its answer is stored without being read.
+MOST_STRIKES = 3
 LOOK_AROUND_EVERY = timedelta(seconds=1)
 SEAL_EVERY = timedelta(minutes=1)
 RECEIPT_LEASE = timedelta(seconds=30)
@@ -59,6 +63,7 @@ class Call:
     job_type_id: int = 0
     shown: str = ""
     plain: bool = True
+    lethal: bool = False
 
 
 @dataclass
@@ -102,17 +107,18 @@ class Sweep:
 
     def tick(self, *, claim: bool = True) -> None:
         """Claim, let calls run for up to `LOOP_TURN` seconds, write down what came back."""
+        reset_queries()
+        self._renew()
         room = MOST_IN_FLIGHT - len(self.calls)
         if claim and room > 0:
             self._claim(room)
             self._look_around()
         self._run_loop()
         self._write_back([task for task in self.calls if task.done()])
-        self._renew()
 
     def abandon(self) -> None:
-        """Give up the calls that are on their way: nothing can be written down. Their leases lapse,
-        and a create among them becomes unknown."""
+        """Give up the calls that are on their way: time is up. Their leases lapse, and a create
+        among them becomes unknown."""
         for task in self.calls:
             task.cancel()
         if self.calls:
@@ -137,7 +143,11 @@ class Sweep:
             .defer("payload", "late_payload", "request")
             .order_by("number")
         )
+        # One whose lease has lapsed under a slow round is still ours, and its call is on its way.
+        ours = {call.attempt_id for call in self.calls.values() if isinstance(call, Call)}
         for turn in {turn.attempt_id: turn for turn in turns}.values():
+            if turn.attempt_id in ours:
+                continue
             with self._poison_kept_apart(turn.attempt):
                 self._take_up(turn)
 
@@ -155,7 +165,7 @@ class Sweep:
             self._send(turn)
         elif attempt.state == State.UNKNOWN:
             outcomes.unknown_wait_over(turn.pk, now=now)
-        elif job.cancel_requested_at and attempt.cancel_sent_at is None:
+        elif job.cancel_requested_at and _cancels_now(attempt):
             self._start("cancel", turn, self.provider.cancel(str(turn.response_id)))
         else:
             self._retrieve(turn)
@@ -165,10 +175,8 @@ class Sweep:
         attempt = turn.attempt
         unwanted = attempt.state == State.CANCELED and turn.payload is None
         if not turn.response_id:
-            Attempt.objects.filter(pk=attempt.pk).update(
-                next_check_at=None, lease_token=None, lease_until=None
-            )
-        elif unwanted and attempt.cancel_sent_at is None:
+            Attempt.objects.filter(pk=attempt.pk).update(next_check_at=None, **lifecycle.LET_GO)
+        elif unwanted and _cancels_now(attempt):
             self._start("cancel", turn, self.provider.cancel(turn.response_id))
         else:
             self._retrieve(turn)
@@ -176,7 +184,11 @@ class Sweep:
     def _send(self, turn: Turn) -> None:
         """Mark the turn as sent, and only then send it."""
         try:
-            body = requests.create_body(turn)
+            if turn.attempt.strikes > MOST_STRIKES:
+                raise requests.DocumentChanged("Making the request ended the process, repeatedly.")
+            if not requests.may_run(turn.attempt.job):
+                raise requests.DocumentChanged("What would be sent is not what was approved.")
+            described, body = requests.describe(turn), requests.create_body(turn)
         except requests.DocumentChanged as error:
             outcomes.cannot_be_sent(turn.pk, str(error), now=self.clock())
             return
@@ -185,7 +197,7 @@ class Sweep:
             sent_at=None,
             attempt__state=State.SUBMITTING,
             attempt__lease_token=self.token,
-        ).update(sent_at=self.clock(), request=requests.describe(turn))
+        ).update(sent_at=self.clock(), request=described)
         if marked:
             self._start("create", turn, self.provider.create(body))
 
@@ -209,6 +221,7 @@ class Sweep:
             job_type_id=job.job_type_id,
             shown=job.progress_message,
             plain=attempt.is_open and not attempt.failures and not attempt.missing_since,
+            lethal=attempt.strikes > MOST_STRIKES,
         )
 
     def _run_loop(self) -> None:
@@ -223,20 +236,26 @@ class Sweep:
         self.loop.run_until_complete(turn())
 
     def _write_back(self, done: Iterable[asyncio.Task[ProviderResponse]]) -> None:
-        still_running = []
+        """Write down what came back. A call leaves `calls` only once it is written: where the
+        database is away, its answer is kept and written in a later round."""
+        still_running: dict[asyncio.Task[ProviderResponse], tuple[UUID, datetime, datetime]] = {}
         for task in done:
-            call = self.calls.pop(task)
-            error = task.exception()
+            call, error = self.calls[task], task.exception()
+            response = None if error else task.result()
             if isinstance(call, Adoption):
-                self._adopt(call.receipt, None if error else task.result(), error)
+                self._adopt(call.receipt, response, error)
+            elif response and call.kind == "retrieve" and self._is_plain(call, response):
+                row = (call.attempt_id, call.was_due_at, self._next_check(call))
+                still_running[task] = row
                 continue
-            if error is None and call.kind == "retrieve" and self._is_plain(call, task.result()):
-                still_running.append((call.attempt_id, call.was_due_at, self._next_check(call)))
-                continue
-            with self._poison_kept_apart(call.attempt_id):
-                self._write(call, None if error else task.result(), error)
+            else:
+                with self._poison_kept_apart(call.attempt_id):
+                    self._write(call, response, error)
+            del self.calls[task]
         if still_running:
-            leases.write_still_running(still_running, self.token, now=self.clock())
+            leases.write_still_running(still_running.values(), self.token, now=self.clock())
+            for task in still_running:
+                del self.calls[task]
 
     def _write(
         self, call: Call, response: ProviderResponse | None, error: BaseException | None
@@ -245,6 +264,8 @@ class Sweep:
         if response is not None:
             if call.kind == "create":
                 outcomes.accepted(call.turn_id, response, now=now, adopted=False)
+            elif call.lethal:
+                outcomes.looked_up(call.turn_id, response, now=now, reads=False)
             elif call.kind == "cancel" and response.state is State.LIVE:
                 outcomes.cancel_sent(call.turn_id, now=now)
             else:
@@ -259,7 +280,7 @@ class Sweep:
         elif call.kind == "create":
             outcomes.not_accepted(call.turn_id, error, now=now)
         else:
-            outcomes.lookup_failed(call.turn_id, error, now=now)
+            outcomes.lookup_failed(call.turn_id, error, now=now, was_due_at=call.was_due_at)
 
     def _is_plain(self, call: Call, response: ProviderResponse) -> bool:
         """Whether nothing has changed but the clock, so that the bulk write says it all."""
@@ -324,9 +345,11 @@ class Sweep:
                     taken = outcomes.accepted(turn.pk, response, now=self.clock(), adopted=True)
                     _close(receipt, "adopted" if taken else "second response")
                 return
+            except DATABASE_AWAY:
+                raise
             except Exception:
                 logger.exception("the response %s could not be adopted", response.id)
-        elif isinstance(error, NotFound):
+        elif isinstance(error, NotFound) and receipt.failures:
             _close(receipt, "not found")
             return
         if receipt.failures + 1 >= RECEIPT_TRIES:
@@ -359,7 +382,8 @@ class _PoisonKeptApart:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
-        if not isinstance(error, Exception):
+        # A database that is away is no fault of the row: what came back is written again later.
+        if not isinstance(error, Exception) or isinstance(error, DATABASE_AWAY):
             return False
         logger.error("attempt %s could not be handled", self.attempt_id, exc_info=error)
         attempt = Attempt.objects.get(pk=self.attempt_id)
@@ -367,10 +391,15 @@ class _PoisonKeptApart:
         Attempt.objects.filter(pk=attempt.pk).update(
             failures=F("failures") + 1,
             next_check_at=self.clock() + timedelta(seconds=pause),
-            lease_token=None,
-            lease_until=None,
+            **lifecycle.LET_GO,
         )
         return True
+
+
+def _cancels_now(attempt: Attempt) -> bool:
+    """Whether the next call is a cancel. After one that failed comes a look, then another cancel:
+    a cancel that is refused for good must not keep us from seeing how the response ends."""
+    return attempt.cancel_sent_at is None and attempt.failures % 2 == 0
 
 
 def _turn_named_by(response: ProviderResponse) -> Turn | None:

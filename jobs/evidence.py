@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -19,6 +20,10 @@ from jobs.text import Searchable, clean, clipped
 
 #: Violations listed one by one; more than these are counted.
 MOST_VIOLATIONS = 50
+#: What is read out of one answer. The payload is kept whole; what is over is named in a warning.
+MOST_SOURCES = 2_000
+MOST_TOOL_USES = 1_000
+MOST_QUOTES = 500
 _IMAGE_TYPES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp"}
 
 
@@ -96,9 +101,16 @@ class Evidence:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 over what would leave the building: text, structured output and files."""
-        content = [self.text, self.structured, [file.sha256 for file in self.files]]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return content_hash(self.text, [file.sha256 for file in self.files])
+
+
+def content_hash(text: str, files: Sequence[str]) -> str:
+    """SHA-256 over what would leave the building: the text, and the hashes of the files.
+
+    Structured output is read from the text, and is left out: databases store JSON numbers in
+    their own way, and the hash must come out the same when it is made from the stored row.
+    """
+    return hashlib.sha256(json.dumps([text, *files]).encode()).hexdigest()
 
 
 def read(
@@ -134,6 +146,14 @@ def _read(
         found, missing = _quotes(structured, documents)
         sources += found
         warnings += missing
+    for what, rows, most in (
+        ("citations", sources, MOST_SOURCES),
+        ("tool calls", tool_uses, MOST_TOOL_USES),
+    ):
+        if len(rows) > most:
+            text_of_it = f"The answer has {len(rows)} {what}; the first {most} are shown."
+            warnings.append(Warned("cut", text_of_it))
+            del rows[most:]
     usage = data.get("usage")
     return Evidence(
         text=text,
@@ -152,7 +172,10 @@ def _messages(items: Sequence[dict[str, Any]]) -> tuple[str, list[Source], list[
     """The final answer's text; commentary on the way counts only where nothing else was said."""
     messages = [item for item in items if item.get("type") == "message"]
     final = [item for item in messages if item.get("phase") != "commentary"] or messages
-    text, sources, warnings = "", [], []
+    parts: list[str] = []
+    length = 0
+    sources: list[Source] = []
+    warnings: list[Warned] = []
     for message in final:
         for part in _dicts(message.get("content")):
             if part.get("type") == "refusal":
@@ -162,13 +185,14 @@ def _messages(items: Sequence[dict[str, Any]]) -> tuple[str, list[Source], list[
             content = _text(part.get("text"))
             if not content:
                 continue
-            base = len(text) + 2 if text else 0
-            text = f"{text}\n\n{content}" if text else content
+            base = length + 2 if parts else 0
+            parts.append(content)
+            length = base + len(content)
             sources += [
                 _annotation(annotation, content, base)
                 for annotation in _dicts(part.get("annotations"))
             ]
-    return text, sources, warnings
+    return "\n\n".join(parts), sources, warnings
 
 
 def _annotation(annotation: dict[str, Any], text: str, base: int) -> Source:
@@ -245,9 +269,9 @@ def _structured(text: str, schema: Mapping[str, Any]) -> tuple[Any, list[Warned]
     except ValueError as error:
         return None, [Warned("not_json", f"The output is not the JSON that was asked for: {error}")]
     try:
-        violations = sorted(
-            Draft202012Validator(schema).iter_errors(value), key=lambda v: list(map(str, v.path))
-        )
+        # One more than are shown, and no more: a long list of errors costs more than its answer.
+        found = islice(Draft202012Validator(schema).iter_errors(value), MOST_VIOLATIONS + 1)
+        violations = sorted(found, key=lambda v: list(map(str, v.path)))
     except RecursionError:
         raise
     except Exception as error:
@@ -264,8 +288,7 @@ def _structured(text: str, schema: Mapping[str, Any]) -> tuple[Any, list[Warned]
         for violation in violations[:MOST_VIOLATIONS]
     ]
     if len(violations) > MOST_VIOLATIONS:
-        more = len(violations) - MOST_VIOLATIONS
-        warnings.append(Warned("schema_violation", f"… and {more} more violations.", "$"))
+        warnings.append(Warned("schema_violation", "… and more violations.", "$"))
     return value, warnings
 
 
@@ -283,7 +306,10 @@ def _quotes(
         for document in documents
         if not document.text.strip()
     ]
-    for path, quote, name in _quoted(structured, "$"):
+    quotes = list(islice(_quoted(structured, "$"), MOST_QUOTES + 1))
+    if len(quotes) > MOST_QUOTES:
+        missing.append(Warned("cut", f"Only the first {MOST_QUOTES} quotes were looked up."))
+    for path, quote, name in quotes[:MOST_QUOTES]:
         named = [pair for pair in searchable if pair[0].name.casefold() == name.casefold()]
         for document, text in named or searchable:
             if place := text.find(quote):

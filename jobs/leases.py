@@ -44,7 +44,7 @@ def claim_due(token: UUID, *, now: datetime, limit: int, submits: int | None = N
         room = limit - len(ids)
         ids += _hold(submitting, room if submits is None else min(room, submits))
         Attempt.objects.filter(pk__in=ids).update(
-            lease_token=token, lease_until=now + ATTEMPT_LEASE
+            lease_token=token, lease_until=now + ATTEMPT_LEASE, strikes=F("strikes") + 1
         )
     return ids
 
@@ -77,7 +77,7 @@ def write_still_running(
 
     with connection.cursor() as cursor:
         cursor.executemany(
-            f"UPDATE {table} SET checks = checks + 1, last_heard_at = %s, lease_token = NULL, "  # noqa: S608
+            f"UPDATE {table} SET checks = checks + 1, last_heard_at = %s, lease_token = NULL, strikes = 0, "  # noqa: S608
             "lease_until = NULL, next_check_at = "
             "CASE WHEN next_check_at = %s THEN %s ELSE next_check_at END "
             "WHERE id = %s AND lease_token = %s",

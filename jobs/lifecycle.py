@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Max
 
 from jobs.audit import event_hash
 from jobs.models import (
@@ -59,8 +60,9 @@ TRANSITIONS: Mapping[Status, frozenset[Status]] = {
     # A result that turned up after its job had failed can be taken into review instead of paid
     # for again.
     Status.FAILED: frozenset({Status.QUEUED, Status.NEEDS_REVIEW}),
-    Status.CANCELED: frozenset({Status.QUEUED}),
-    Status.EXPIRED: frozenset({Status.QUEUED}),
+    # A job that is approved before it runs goes back to its gate, not to the queue.
+    Status.CANCELED: frozenset({Status.QUEUED, Status.NEEDS_REVIEW}),
+    Status.EXPIRED: frozenset({Status.QUEUED, Status.NEEDS_REVIEW}),
 }
 
 ATTEMPT_TRANSITIONS: Mapping[State, frozenset[State]] = {
@@ -82,6 +84,9 @@ ATTEMPT_TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.CANCELED: frozenset(),
     State.LOST: frozenset(),
 }
+
+#: What an attempt's row gets with anything that is written down after a claim.
+LET_GO: Mapping[str, None | int] = {"lease_token": None, "lease_until": None, "strikes": 0}
 
 #: What a job's event names as its actor where no person acted.
 SYSTEM = "Jobsite"
@@ -268,7 +273,7 @@ def move_attempt(attempt: Attempt, to: State, *, now: datetime, **fields: Any) -
         raise IllegalMove(f"attempt {attempt.pk} is {source}: it cannot become {to}.")
     if to in ENDED:
         fields = {"next_check_at": None, **fields, "ended_at": now}
-    fields = {"lease_token": None, "lease_until": None, **fields, "state": to}
+    fields = {**LET_GO, **fields, "state": to}
     moved = Attempt.objects.filter(pk=attempt.pk, state=source).update(**fields)
     if not moved:
         raise Superseded(f"attempt {attempt.pk} is no longer {source}.")
@@ -277,7 +282,10 @@ def move_attempt(attempt: Attempt, to: State, *, now: datetime, **fields: Any) -
 
 
 def _open_gate(job: Job, spec: GateSpec, *, now: datetime) -> Gate:
+    # What was escalated once stays so: canceling and trying again is no way down.
+    highest = job.gates.aggregate(level=Max("level"))["level"]
     return Gate.objects.create(
+        level=highest or 1,
         job=job,
         attempt=spec.attempt,
         result=spec.result,

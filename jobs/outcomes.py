@@ -34,12 +34,16 @@ from jobs.provider.errors import (
 )
 from jobs.provider.payloads import ProviderResponse
 from jobs.results import Read
-from jobs.text import clean
+from jobs.text import clean, clipped
 
 logger = logging.getLogger(__name__)
 
 #: The reason of a running job whose provider does not answer.
 SILENT = "provider_silent"
+#: Characters of a provider's sentence that are kept.
+MOST_ERROR_TEXT = 1_000
+#: How long an ended attempt is tidied up behind.
+TIDYING_LASTS = timedelta(days=1)
 #: Failed lookups in a row after which the status page says so.
 SAYS_SO_AFTER = 3
 #: Lookups in a row after which tidying up behind an ended attempt is given up.
@@ -102,9 +106,12 @@ def not_accepted(turn_id: UUID, error: ProviderError, *, now: datetime) -> None:
     """A create failed: before anything was started, for good, or nobody knows."""
     with lifecycle.locked(_job_of(turn_id)) as job:
         attempt, turn = _current(turn_id)
+        code, text = clean(error.code)[:60], clipped(clean(error.text), MOST_ERROR_TEXT)
+        if attempt.state == State.UNKNOWN and not isinstance(error, OutcomeUnknown):
+            # The lease had lapsed while the answer was on its way, and it says that nothing began.
+            settling.fail(job, attempt, Reason(code, text), now=now, cost=Decimal(0))
         if attempt.state != State.SUBMITTING:
             return
-        code, text = clean(error.code)[:60], clean(error.text)
         if isinstance(error, OutcomeUnknown):
             _becomes_unknown(job, attempt, turn, now=now, why=text)
         elif isinstance(error, NotStarted):
@@ -119,8 +126,7 @@ def not_accepted(turn_id: UUID, error: ProviderError, *, now: datetime) -> None:
                 error_code=code,
                 error_text=text,
                 next_check_at=due_at,
-                lease_token=None,
-                lease_until=None,
+                **lifecycle.LET_GO,
             )
             then = f"{'Next try' if due_at < limit else 'It expires'} at {settling.clock(due_at)}."
             said = f"OpenAI has not taken it yet ({settling.sentence(text)}) {then}"
@@ -167,11 +173,15 @@ def looked_up(
     *,
     now: datetime,
     was_due_at: datetime | None = None,
+    reads: bool = True,
 ) -> None:
     """A retrieve or a cancel was answered. `was_due_at` is when the look was due as it began: a
-    check that somebody has pulled nearer since is not put off again."""
+    check that somebody has pulled nearer since is not put off again. Without `reads` a terminal
+    answer is kept as it is: reading it has ended processes."""
     turn = _turn(turn_id)
-    found = results.read(turn, response) if response.state is not State.LIVE else None
+    found = None
+    if response.state is not State.LIVE:
+        found = results.read(turn, response) if reads else results.unread(response)
     with lifecycle.locked(turn.attempt.job_id) as job:
         attempt, turn = _current(turn_id)
         Turn.objects.filter(pk=turn.pk).update(provider_status=clean(response.status))
@@ -187,11 +197,13 @@ def cancel_sent(turn_id: UUID, *, now: datetime) -> None:
     """The provider was asked to cancel: look at once how the response ended."""
     attempt_id = Turn.objects.values_list("attempt_id", flat=True).get(pk=turn_id)
     Attempt.objects.filter(pk=attempt_id).update(
-        cancel_sent_at=now, next_check_at=now, lease_token=None, lease_until=None
+        cancel_sent_at=now, next_check_at=now, **lifecycle.LET_GO
     )
 
 
-def lookup_failed(turn_id: UUID, error: ProviderError, *, now: datetime) -> None:
+def lookup_failed(
+    turn_id: UUID, error: ProviderError, *, now: datetime, was_due_at: datetime | None = None
+) -> None:
     """A retrieve or a cancel was not answered, or the response is not there."""
     if isinstance(error, CannotCancel):
         cancel_sent(turn_id, now=now)
@@ -204,14 +216,16 @@ def lookup_failed(turn_id: UUID, error: ProviderError, *, now: datetime) -> None
         failures, code = attempt.failures + 1, clean(error.code)[:60]
         given_up = not attempt.is_open and failures >= TIDYING_ENDS_AFTER
         due_at = now + policy.lookup_delay(failures, retry_after=error.retry_after)
+        if was_due_at is not None and attempt.next_check_at != was_due_at:
+            # Somebody has pulled the check nearer, to cancel or by a webhook.
+            due_at = now + policy.lookup_delay(1)
         if attempt.is_open:
             due_at = min(due_at, deadline(job, attempt))
         Attempt.objects.filter(pk=attempt.pk).update(
             failures=failures,
             checks=attempt.checks + 1,
             next_check_at=None if given_up else due_at,
-            lease_token=None,
-            lease_until=None,
+            **lifecycle.LET_GO,
         )
         if attempt.is_open and not job.is_settled and failures >= SAYS_SO_AFTER:
             heard = (
@@ -250,6 +264,7 @@ def deadline_passed(turn_id: UUID, *, now: datetime) -> None:
             # What still runs at the provider is canceled there, behind the settled job.
             next_check_at=now if turn.response_id else None,
         )
+        lifecycle.note(job, cost_usd=settling.job_cost(job))
         if job.cancel_requested_at:
             settling.settle_canceled(job, "Canceled; OpenAI never confirmed it.", now=now)
             return
@@ -298,6 +313,9 @@ def _still_running(
 ) -> None:
     """The slow path of `engine.write_still_running`: for what has changed besides the clock."""
     age = (now - (attempt.submitted_at or now)).total_seconds()
+    if attempt.ended_at and now - attempt.ended_at >= TIDYING_LASTS:
+        settling.tidied(attempt)
+        return
     nudged = was_due_at is not None and attempt.next_check_at != was_due_at
     due_at = now if nudged else now + policy.check_delay(age)
     Attempt.objects.filter(pk=attempt.pk).update(
@@ -306,8 +324,7 @@ def _still_running(
         last_heard_at=now,
         checks=attempt.checks + 1,
         next_check_at=min(due_at, deadline(job, attempt)) if attempt.is_open else due_at,
-        lease_token=None,
-        lease_until=None,
+        **lifecycle.LET_GO,
     )
     if job.status == Status.RUNNING and attempt.is_open:
         # It answers again, so what was said of its silence is no longer true.
@@ -337,8 +354,7 @@ def _missing(job: Job, attempt: Attempt, turn: Turn, *, now: datetime) -> None:
             missing_since=now,
             checks=attempt.checks + 1,
             next_check_at=now + timedelta(seconds=policy.SECOND_LOOK),
-            lease_token=None,
-            lease_until=None,
+            **lifecycle.LET_GO,
         )
         return
     Turn.objects.filter(pk=turn.pk).update(ended_at=now)
@@ -373,9 +389,7 @@ def _alert(job: Job, code: str, text: str) -> None:
 
 
 def _wake(attempt: Attempt, now: datetime) -> None:
-    Attempt.objects.filter(pk=attempt.pk).update(
-        next_check_at=now, lease_token=None, lease_until=None
-    )
+    Attempt.objects.filter(pk=attempt.pk).update(next_check_at=now, **lifecycle.LET_GO)
 
 
 def _turn(turn_id: UUID) -> Turn:

@@ -7,7 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from jobs.models import Cause, Document, Job, Result, Turn
+from django.db.models import QuerySet
+
+from jobs.models import OPTIONS, Attempt, Cause, Document, GateKind, Job, Lane, Result, Turn, Verb
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 #: Extra output that is only sent when asked for, by the tool that it belongs to.
@@ -28,7 +30,7 @@ def create_body(turn: Turn) -> dict[str, Any]:
     """The whole body, documents included. Reads their files; raises `DocumentChanged`."""
     body = describe(turn)
     content = body["input"][0]["content"]
-    for part, document in zip(content, turn.attempt.job.documents.all(), strict=False):
+    for part, document in zip(content, _documents(turn.attempt.job), strict=False):
         part.clear()
         part.update(_file_part(document))
     return body
@@ -40,10 +42,10 @@ def describe(turn: Turn) -> dict[str, Any]:
     tools = _filled(version.tools, job.input)
     files = [
         {"type": "input_file", "filename": document.name, "sha256": document.sha256}
-        for document in job.documents.all()
+        for document in _documents(job)
     ]
     body: dict[str, Any] = {
-        **version.options,
+        **{name: value for name, value in dict(version.options).items() if name in OPTIONS},
         "model": version.model,
         "instructions": version.instructions,
         "input": [
@@ -88,6 +90,20 @@ def content_hash(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def planned_hash(job: Job) -> str:
+    """The content hash of what the job's first attempt sends."""
+    return content_hash(describe(Turn(attempt=Attempt(job=job, cause=Cause.FIRST))))
+
+
+def may_run(job: Job) -> bool:
+    """Whether nothing stands between the job and the provider: its lane asks for no approval, or a
+    person has approved just what would be sent."""
+    if job.lane != Lane.APPROVAL:
+        return True
+    approved = job.gates.filter(kind=GateKind.BEFORE_RUN, outcome=Verb.APPROVED)
+    return approved.filter(content_hash=planned_hash(job)).exists()
+
+
 def rendered(template: str, values: Mapping[str, Any]) -> str:
     """`template` with each ``{name}`` filled in. A line whose names are all empty is left out."""
     lines = []
@@ -103,6 +119,11 @@ def summary(job: Job) -> str:
     """The input in one line, for lists."""
     said = [_worded(value).replace("\n", " ") for value in job.input.values() if value]
     return " · ".join(said)
+
+
+def _documents(job: Job) -> QuerySet[Document]:
+    """Without their text, which may be as long as the files."""
+    return job.documents.defer("text")
 
 
 def _message(turn: Turn) -> str:

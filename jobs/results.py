@@ -48,10 +48,15 @@ def read(turn: Turn, response: ProviderResponse) -> Read:
         )
     except Exception:
         logger.exception("the answer %s of %s cannot be read", response.id, job.ref)
-        warned = Warned("unreadable", "The answer cannot be read. It is kept as it came.")
-        found, cost = Evidence(warnings=(warned,)), None
+        return unread(response)
     paths = tuple(_keep(job.pk, file) for file in found.files)
     return Read(response, found, cost, paths)
+
+
+def unread(response: ProviderResponse) -> Read:
+    """A terminal answer that is kept without being read."""
+    warned = Warned("unreadable", "The answer cannot be read. It is kept as it came.")
+    return Read(response, Evidence(warnings=(warned,)), None)
 
 
 def store(attempt: Attempt, found: Read, *, deliverable: bool, now: datetime) -> Result | None:
@@ -124,9 +129,18 @@ def store(attempt: Attempt, found: Read, *, deliverable: bool, now: datetime) ->
     return result
 
 
+def stored_hash(result: Result) -> str:
+    """The content hash of a result as it is stored now."""
+    files = result.files.order_by("position").values_list("sha256", flat=True)
+    return evidence.content_hash(result.text, list(files))
+
+
 def _keep(job_id: UUID, file: InlineFile) -> str:
     """Store a file under the name of its content, so that storing it twice stores it once."""
     path = f"results/{job_id}/{file.sha256}"
     if default_storage.exists(path):
-        return path
+        if default_storage.size(path) == len(file.content):
+            return path
+        # Left half-written by a process that was killed.
+        default_storage.delete(path)
     return default_storage.save(path, ContentFile(file.content))

@@ -48,7 +48,7 @@ def finish(job: Job, attempt: Attempt, turn: Turn, found: Read, *, now: datetime
     )
     wanted = was_open and not job.cancel_requested_at
     result = results.store(attempt, found, deliverable=wanted or usable, now=now)
-    lifecycle.note(job, cost_usd=_job_cost(job))
+    lifecycle.note(job, cost_usd=job_cost(job))
     if was_open and job.status == Status.RUNNING:
         _settle_by(job, attempt, result, now=now)
         return
@@ -142,7 +142,7 @@ def fail(
         cost_usd=cost,
         checks=attempt.checks + 1,
     )
-    lifecycle.note(job, cost_usd=_job_cost(job))
+    lifecycle.note(job, cost_usd=job_cost(job))
     if job.cancel_requested_at:
         settle_canceled(job, f"Canceled by {job.cancel_requested_by}. {reason.text}", now=now)
     else:
@@ -186,12 +186,10 @@ def late(job: Job, attempt: Attempt, text: str, *, now: datetime) -> None:
 
 def tidied(attempt: Attempt, **fields: Decimal | None) -> None:
     """Nothing is left to do at the provider for an ended attempt."""
-    Attempt.objects.filter(pk=attempt.pk).update(
-        next_check_at=None, lease_token=None, lease_until=None, **fields
-    )
+    Attempt.objects.filter(pk=attempt.pk).update(next_check_at=None, **lifecycle.LET_GO, **fields)
 
 
-def _job_cost(job: Job) -> Decimal | None:
+def job_cost(job: Job) -> Decimal | None:
     """All attempts together; unknown as soon as one that may have cost something is unknown."""
     rows = job.attempts.exclude(ended_at=None).values_list("cost_usd", "turns__sent_at")
     costs = [cost if sent or cost is not None else Decimal(0) for cost, sent in rows]

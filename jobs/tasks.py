@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 SWEEP = "jobs.tasks.sweep"
 #: Seconds. A sweep works this long and hands over to its successor.
 SWEEP_LASTS = 10.0
+#: Seconds for which answers are kept for a database that is away: less than the queue's time-out.
+WRITING_LASTS = 75.0
 #: Seconds that a sweep waits for a slot: a little longer than a dead holder keeps one.
 SLOT_PATIENCE = 2.6
 #: Seconds between two looks of a worker at whether enough sweeps are at work.
@@ -39,21 +41,28 @@ def sweep() -> None:
     if slot is None:
         return
     work = engine.Sweep(*engine.runtime())
-    ends = time.monotonic() + SWEEP_LASTS
-    beaten, told = 0.0, 0
+    began, beaten, told = time.monotonic(), 0.0, 0
+    held = True
     try:
-        while time.monotonic() < ends:
-            if time.monotonic() - beaten >= engine.BEAT_EVERY:
-                beaten, done = time.monotonic(), work.requests - told
-                told = work.requests
-                if not slot.beat(now=timezone.now(), requests=done):
-                    break
-            work.tick()
-        slot.release()
-        async_task(SWEEP)
-        work.run_until_idle()
+        while held or work.calls:
+            try:
+                if held and time.monotonic() - beaten >= engine.BEAT_EVERY:
+                    beaten, done = time.monotonic(), work.requests - told
+                    told = work.requests
+                    held = slot.beat(now=timezone.now(), requests=done)
+                work.tick(claim=held)
+                if held and time.monotonic() - began >= SWEEP_LASTS:
+                    held = False
+                    slot.release()
+                    async_task(SWEEP)
+            except engine.DATABASE_AWAY:
+                # Answers are kept and written once it is back. Claiming goes on elsewhere.
+                logger.exception("the database does not answer")
+                if time.monotonic() - began >= WRITING_LASTS:
+                    raise
+                connection.close()
+                time.sleep(0.5)
     except BaseException:
-        # The database is away, or time is up. The watch enqueues a successor, at its own pace.
         work.abandon()
         raise
 

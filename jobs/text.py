@@ -3,6 +3,8 @@
 import math
 import re
 import unicodedata
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,11 +54,14 @@ class Searchable:
     """
 
     folded: str
-    offsets: tuple[int, ...]
+    offsets: Sequence[int]
 
     @classmethod
     def of(cls, text: str) -> "Searchable":
-        folded, offsets, space = [], [], True
+        folded: list[str] = []
+        # Four bytes each: a tuple of the offsets of a long document would take a gigabyte.
+        offsets = array("I")
+        space = True
         for offset, character in enumerate(text.translate(_ALIKE)):
             if character in _DROPPED:
                 continue
@@ -69,7 +74,7 @@ class Searchable:
                 folded.append(character)
                 offsets.append(offset)
                 space = False
-        return cls("".join(folded), tuple(offsets))
+        return cls("".join(folded), offsets)
 
     def find(self, quote: str) -> tuple[int, int] | None:
         """Start and end of the first place that reads `quote`, as character offsets, or None."""

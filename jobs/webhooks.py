@@ -16,6 +16,7 @@ from jobs.provider import webhooks
 
 logger = logging.getLogger(__name__)
 
+SIGNED_WITH = ("webhook-id", "webhook-timestamp", "webhook-signature")
 #: Bytes. A webhook is thin: ids and a type.
 LARGEST_BODY = 64 * 1024
 
@@ -26,8 +27,11 @@ LARGEST_BODY = 64 * 1024
 def openai(request: HttpRequest) -> HttpResponse:
     """POST /webhooks/openai/. 200 for what is genuine, also when it came before; 400 for the rest."""
     length = request.META.get("CONTENT_LENGTH") or "0"
-    if not length.isdecimal() or int(length) > LARGEST_BODY:
+    if len(length) > 9 or not length.isdecimal() or int(length) > LARGEST_BODY:
         return _refused("too large")
+    if not all(request.headers.get(name) for name in SIGNED_WITH):
+        # Before the body is read: whoever has not even these may also be in no hurry to send it.
+        return _refused("not signed")
     try:
         event = webhooks.verify(
             request.body, request.headers, secret=settings.OPENAI_WEBHOOK_SECRET

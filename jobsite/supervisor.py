@@ -179,7 +179,7 @@ def parts(*, host: str, port: int, sandbox_port: int | None) -> list[Child]:
             )
         )
     gunicorn = [python, "-m", "gunicorn", "jobsite.wsgi", "--bind", f"{host}:{port}"]
-    options = ["--worker-class", "gthread", "--workers", "2", "--threads", "4"]
+    options = ["--worker-class", "gthread", "--workers", "2", "--threads", "16"]
     quiet = ["--no-control-socket", "--log-level", "warning"]
     children.append(Child("web", [*gunicorn, *options, *quiet], env))
     children.append(Child("cluster", [python, "manage.py", "qcluster"], env, beats=True))

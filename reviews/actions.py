@@ -11,6 +11,7 @@ from jobs import actions, lifecycle
 from jobs.access import Action, NotNow, require
 from jobs.lifecycle import GateSpec, Reason, Superseded
 from jobs.models import Cause, Gate, GateKind, Job, Role, Status, User, Verb
+from jobs.results import stored_hash
 from jobs.text import clean
 from reviews.models import Decision, ReviewerNote, Ruling
 
@@ -99,9 +100,14 @@ def _approve(job: Job, ask: Ask) -> Role:
             reason=reason,
             data=data,
             progress_message="Waiting to start",
+            # The time that the approval took is not the job's.
+            **actions.deadlines(job.job_type, ask.now),
         )
         lifecycle.open_attempt(job, now=ask.now, cause=Cause.FIRST)
         return role
+    assert gate.result is not None
+    if stored_hash(gate.result) != gate.content_hash:
+        raise NotNow(f"{job.ref}: the stored result is not what was produced. Retry the job.")
     lifecycle.move(
         job,
         Status.COMPLETED,

@@ -24,7 +24,8 @@ ROOTS = {"apps", "urls", "asgi", "wsgi", "settings", "context", "checks", "migra
 LAYERS = [
     {"ids", "text"},
     {"models"},
-    {"audit", "access", "provider", "evidence", "documents"},
+    {"access", "provider", "evidence", "documents"},
+    {"audit"},
     {"lifecycle", "costs", "leases", "requests", "shipped", "report"},
     {"policy"},
     {"forecast", "actions", "results"},

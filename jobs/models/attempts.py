@@ -71,6 +71,9 @@ class Attempt(models.Model):
     lease_token = models.UUIDField(null=True, blank=True)
     checks = models.PositiveIntegerField(default=0, help_text="Requests made for it.")
     failures = models.PositiveIntegerField(default=0, help_text="Failed requests in a row.")
+    strikes = models.PositiveSmallIntegerField(
+        default=0, help_text="Claims in a row after which nothing was written: their holder died."
+    )
 
     objects = AttemptQuerySet.as_manager()
 

@@ -43,6 +43,38 @@ def _check_schema(schema: Any) -> None:
         raise ValidationError(f"Not a JSON Schema: {error.message} (at {where})") from None
 
 
+#: What a prompt version may set beside what has a field of its own. Nothing that would take the
+#: request out of our hands: background, store and metadata, streams, or the SDK's own arguments.
+OPTIONS = frozenset(
+    {
+        "context_management",
+        "include",
+        "max_output_tokens",
+        "max_tool_calls",
+        "moderation",
+        "parallel_tool_calls",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "reasoning",
+        "safety_identifier",
+        "service_tier",
+        "temperature",
+        "text",
+        "tool_choice",
+        "top_p",
+        "truncation",
+    }
+)
+
+
+def _check_options(options: Any) -> None:
+    if not isinstance(options, dict):
+        raise ValidationError("Must be a JSON object.")
+    if unknown := sorted(set(options) - OPTIONS):
+        known = ", ".join(sorted(OPTIONS))
+        raise ValidationError(f"Cannot be set here: {', '.join(unknown)}. Can be set: {known}.")
+
+
 class JobType(models.Model):
     """What may be asked for. Edited in the admin, without a deploy."""
 
@@ -151,6 +183,7 @@ class PromptVersion(models.Model):
     options = models.JSONField(
         default=dict,
         blank=True,
+        validators=[_check_options],
         help_text="Further parameters of the request: reasoning, max_output_tokens, service_tier …",
     )
     created_at = models.DateTimeField(auto_now_add=True)

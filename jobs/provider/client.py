@@ -1,5 +1,6 @@
 """The calls: create, retrieve, cancel. Each answers with a response or raises a `ProviderError`."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,6 +23,9 @@ class Provider:
     def __init__(
         self, *, base_url: str, api_key: str, create_timeout: float, lookup_timeout: float
     ) -> None:
+        # The clients' own time-outs are per read: an answer that drips would never end.
+        self._create_timeout = create_timeout
+        self._lookup_timeout = lookup_timeout
         self._create_client = AsyncOpenAI(
             base_url=base_url,
             api_key=api_key,
@@ -42,41 +46,50 @@ class Provider:
     async def create(self, body: Mapping[str, Any]) -> ProviderResponse:
         """POST /responses. Raises NotStarted, OutcomeUnknown, Refused or AccountProblem."""
         try:
-            raw = await self._create_client.responses.with_raw_response.create(**body)
-            return _read(raw.http_response)
-        except (OpenAIError, httpx2.HTTPError, payloads.Unreadable) as error:
+            async with asyncio.timeout(self._create_timeout):
+                raw = await self._create_client.responses.with_raw_response.create(**body)
+                return _read(raw.http_response)
+        except (OpenAIError, httpx2.HTTPError, TimeoutError, payloads.Unreadable) as error:
             raise errors.from_create(error) from error
 
     async def retrieve(self, response_id: str, *, include: Iterable[str] = ()) -> ProviderResponse:
         """GET /responses/{id}. Raises NotFound or Unavailable."""
         return await self._look_up(
-            "GET", f"/responses/{_checked(response_id)}", params={"include": list(include)}
+            "GET", response_id, f"/responses/{_checked(response_id)}", {"include": list(include)}
         )
 
     async def cancel(self, response_id: str) -> ProviderResponse:
         """POST /responses/{id}/cancel. Raises CannotCancel, NotFound or Unavailable."""
-        return await self._look_up("POST", f"/responses/{_checked(response_id)}/cancel")
+        return await self._look_up(
+            "POST", response_id, f"/responses/{_checked(response_id)}/cancel", {}
+        )
 
     async def close(self) -> None:
         await self._create_client.close()
         await self._lookup_client.close()
 
     async def _look_up(
-        self, method: str, path: str, *, params: Mapping[str, Any] | None = None
+        self, method: str, response_id: str, path: str, params: Mapping[str, Any]
     ) -> ProviderResponse:
+        client = self._lookup_client
         try:
-            if method == "GET":
-                raw = await self._lookup_client.get(
-                    path, cast_to=httpx2.Response, options={"params": dict(params or {})}
-                )
-            else:
-                raw = await self._lookup_client.post(path, cast_to=httpx2.Response)
-            return _read(raw)
+            async with asyncio.timeout(self._lookup_timeout):
+                if method == "GET":
+                    raw = await client.get(
+                        path, cast_to=httpx2.Response, options={"params": dict(params)}
+                    )
+                else:
+                    raw = await client.post(path, cast_to=httpx2.Response)
+            answer = _read(raw)
+            if answer.id != response_id:
+                raise payloads.Unreadable(f"it is about {answer.id}")
+            return answer
         # What is not HTTP at all comes through as aiohttp's own error.
         except (
             OpenAIError,
             httpx2.HTTPError,
             aiohttp.ClientError,
+            TimeoutError,
             payloads.Unreadable,
         ) as error:
             raise errors.from_lookup(error, canceling=method == "POST") from error

@@ -73,6 +73,8 @@ def from_create(error: Exception) -> ProviderError:
             "timeout" if late else "no_answer",
             "OpenAI did not answer in time." if late else "The connection broke before an answer.",
         )
+    if isinstance(error, TimeoutError):
+        return OutcomeUnknown("timeout", "OpenAI did not answer in time.")
     if not isinstance(error, APIStatusError):
         return OutcomeUnknown("unreadable_answer", f"OpenAI's answer cannot be read: {error}")
     status, code, text, wait = _read(error)
@@ -89,6 +91,8 @@ def from_lookup(error: Exception, *, canceling: bool) -> ProviderError:
     """What an exception of a retrieve or (`canceling`) a cancel call means."""
     if isinstance(error, APIConnectionError):
         return Unavailable("unreachable", "OpenAI cannot be reached.")
+    if isinstance(error, TimeoutError):
+        return Unavailable("timeout", "OpenAI did not answer in time.")
     if not isinstance(error, APIStatusError):
         return Unavailable("unreadable_answer", f"OpenAI's answer cannot be read: {error}")
     status, code, text, wait = _read(error)

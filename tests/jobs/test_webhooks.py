@@ -298,6 +298,9 @@ def test_a_response_of_nobody_is_marked_and_not_looked_up_again(real_clock, driv
     real_clock()
     driver.work()
     receipt = WebhookReceipt.objects.get()
+    assert (receipt.outcome, receipt.failures) == ("", 1), "a first 404 is looked at again"
+    run_out(driver)
+    receipt.refresh_from_db()
     assert (receipt.outcome, receipt.next_check_at) == ("not found", None)
 
 
