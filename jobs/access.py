@@ -44,6 +44,8 @@ class Action(models.TextChoices):
 
 #: Actions that need an open gate, and are for those who decide at its level.
 AT_GATE = frozenset({Action.APPROVE, Action.REQUEST_CHANGES, Action.REJECT, Action.ESCALATE})
+#: Actions that requesters have on their own jobs.
+REQUESTERS = frozenset({Action.CANCEL, Action.RETRY, Action.ARCHIVE, Action.USE_RESULT})
 #: Roles that decide at gates, and only there.
 JUDGES = (Role.REVIEWER, Role.LEAD)
 
@@ -87,8 +89,8 @@ def allowed_actions(user: User, job: Job) -> Mapping[Action, Permission]:
     if not own and not roles & SEES_ALL:
         nothing = Permission(None, f"There is no job {job.ref} that you may see.", forbidden=True)
         return dict.fromkeys(Action, nothing)
-    last_word = cache(partial(_last_word, job))
-    return {action: _permission(action, job, roles, own, last_word) for action in Action}
+    said_last = cache(partial(last_word, job))
+    return {action: _permission(action, job, roles, own, said_last) for action in Action}
 
 
 def require(user: User, job: Job, action: Action) -> Role:
@@ -155,7 +157,8 @@ def _not_you(action: Action, roles: frozenset[Role], own: bool, gate: Gate | Non
     if action in at_gate and gate and gate.level > 1 and Role.REVIEWER in roles:
         return f"This review was escalated to level {gate.level}: a lead decides."
     held = ", ".join(sorted(role.label.lower() for role in roles))
-    whose = "" if own else " on a job that is not theirs"
+    strange = not own and Role.REQUESTER in roles and action in REQUESTERS
+    whose = " on somebody else's job" if strange else ""
     return f"{action.label} is not for the role {held}{whose}."
 
 
@@ -197,7 +200,7 @@ def _obstacle(action: Action, job: Job, status: Status, gate: Gate | None, role:
             return "only a settled job can be archived."
         case Action.REOPEN if status is not Status.COMPLETED or not _has_result(job):
             return "only a completed job with a result can be reopened."
-        case Action.SETTLE if not job.attempts.filter(state=State.UNKNOWN).exists():
+        case Action.SETTLE if not _is_in_doubt(job):
             return "no submit of it is unknown."
         case Action.USE_RESULT if not (
             status is Status.FAILED and job.reason_code == UNKNOWN_SUBMIT and _has_result(job)
@@ -206,7 +209,7 @@ def _obstacle(action: Action, job: Job, status: Status, gate: Gate | None, role:
     return ""
 
 
-def _last_word(job: Job) -> str:
+def last_word(job: Job) -> str:
     """Who decided last, for the one who comes second; "" where no person has."""
     rulings = job.events.filter(~Q(from_status="") | Q(verb=Verb.ESCALATED), actor__isnull=False)
     last = rulings.order_by("-seq").first()
@@ -218,6 +221,12 @@ def _last_word(job: Job) -> str:
 
 def _at(moment: datetime) -> str:
     return f"{moment:%H:%M:%S} UTC on {moment:%d %b %Y}"
+
+
+def _is_in_doubt(job: Job) -> bool:
+    """Whether a submit is unknown, or was given up as that and nothing has arrived since."""
+    given_up = job.status == Status.FAILED and job.reason_code == UNKNOWN_SUBMIT
+    return job.attempts.filter(state=State.UNKNOWN).exists() or (given_up and not _has_result(job))
 
 
 def _has_result(job: Job) -> bool:

@@ -20,7 +20,7 @@ from django.db.models import Q
 from jsonschema import Draft202012Validator, ValidationError
 
 from jobs import lifecycle, requests
-from jobs.access import UNKNOWN_SUBMIT, Action, NotAllowed, may_submit, require
+from jobs.access import UNKNOWN_SUBMIT, Action, NotAllowed, NotNow, last_word, may_submit, require
 from jobs.documents import ReadDocument, Unusable, Upload, read_documents
 from jobs.ids import new_ref, uuid7
 from jobs.lifecycle import GateSpec, Reason
@@ -33,6 +33,7 @@ from jobs.models import (
     JobType,
     Lane,
     PromptVersion,
+    Result,
     Role,
     State,
     Status,
@@ -46,6 +47,8 @@ from jobs.models.jobs import document_path
 from jobs.provider.payloads import RESPONSE_ID
 from jobs.text import clean, clipped
 
+#: How the receipt of a response begins that an operator named; the job's id follows.
+NAMED_BY_OPERATOR = "operator-"
 #: Characters of all of a job's input together, documents aside.
 MAX_INPUT_LENGTH = 200_000
 
@@ -169,6 +172,7 @@ def cancel(job: Job, *, actor: User, now: datetime, note: str = "") -> Role:
     for attempt in job.attempts.filter(state=State.SUBMITTING):
         # A create that is on its way meanwhile is canceled at the provider once it is answered.
         lifecycle.move_attempt(attempt, State.CANCELED, now=now)
+    withhold_results(job)
     if not Turn.objects.filter(attempt__job=job, sent_at__isnull=False).exists():
         lifecycle.note(job, cost_usd=Decimal(0))
     lifecycle.move(
@@ -216,10 +220,9 @@ def settle(
     role = require(actor, job, Action.SETTLE)
     if response_id is not None and not RESPONSE_ID.fullmatch(response_id):
         raise BadInput([InputProblem("response_id", "That is not the id of a response.")])
-    attempt = job.attempts.get(state=State.UNKNOWN)
     if response_id is not None:
         WebhookReceipt.objects.create(
-            webhook_id=f"operator-{uuid.uuid4()}",
+            webhook_id=f"{NAMED_BY_OPERATOR}{job.pk}-{uuid.uuid4()}",
             event_type="operator",
             response_id=response_id,
             body=b"",
@@ -227,8 +230,12 @@ def settle(
             next_check_at=now,
         )
         reason = Reason("response_named", note or f"{actor} named the response {response_id}.")
-        lifecycle.record(job, Verb.SETTLED, now=now, actor=actor, reason=reason)
+        data = {"response_id": response_id}
+        lifecycle.record(job, Verb.SETTLED, now=now, actor=actor, reason=reason, data=data)
         return role
+    attempt = job.attempts.filter(state=State.UNKNOWN).first()
+    if attempt is None:
+        raise NotNow(f"{job.ref} has failed already. {last_word(job)}")
     text = note or f"{actor} found no response for this submit at OpenAI."
     lifecycle.move_attempt(
         attempt, State.FAILED, now=now, error_code=UNKNOWN_SUBMIT, error_text=text
@@ -245,9 +252,15 @@ def settle(
     return role
 
 
+def withhold_results(job: Job) -> None:
+    """What the job has produced so far is evidence from now on, and is never delivered."""
+    Result.objects.filter(attempt__job=job).update(deliverable=False)
+
+
 def _queue_again(
     job: Job, verb: Verb, cause: Cause, *, actor: User, now: datetime, note: str
 ) -> None:
+    withhold_results(job)
     gate = None if requests.may_run(job) else _gate_before_run(job)
     lifecycle.move(
         job,

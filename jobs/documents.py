@@ -86,6 +86,8 @@ def _read(name: str, content: bytes) -> ReadDocument:
     if text is None or kind in _MARKUP:
         found = kind or "a binary file"
         raise Unusable(f"{name} is {found}; text files and PDFs can be taken.")
+    if not text.strip():
+        raise Unusable(f"{name} holds no text.")
     content_type = _TEXT_TYPES.get(PurePath(name).suffix.lower(), "text/plain")
     return ReadDocument(name, content, content_type, clean(text))
 

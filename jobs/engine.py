@@ -23,8 +23,10 @@ from django.db.models import F
 from django.utils import timezone
 
 from jobs import audit, leases, lifecycle, outcomes, policy, requests, settling
+from jobs.actions import NAMED_BY_OPERATOR
 from jobs.forecast import Forecast
-from jobs.models import Attempt, Gate, State, Status, Turn, WebhookReceipt
+from jobs.lifecycle import Reason
+from jobs.models import Attempt, Gate, State, Status, Turn, Verb, WebhookReceipt
 from jobs.provider.client import Provider
 from jobs.provider.errors import NotFound, OutcomeUnknown, ProviderError
 from jobs.provider.payloads import ProviderResponse
@@ -418,3 +420,10 @@ def _turn_named_by(response: ProviderResponse) -> Turn | None:
 
 def _close(receipt: WebhookReceipt, outcome: str) -> None:
     WebhookReceipt.objects.filter(pk=receipt.pk).update(outcome=outcome, next_check_at=None)
+    if outcome in ("adopted", "known") or not receipt.webhook_id.startswith(NAMED_BY_OPERATOR):
+        return
+    named = receipt.webhook_id.removeprefix(NAMED_BY_OPERATOR)[:36]
+    text = f"The response {receipt.response_id} that an operator named is of no use: {outcome}."
+    with lifecycle.locked(UUID(named)) as job:
+        reason = Reason("named_response_unusable", text)
+        lifecycle.record(job, Verb.WAITING, now=timezone.now(), reason=reason)

@@ -15,12 +15,15 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Field, Q
+from django.utils import timezone
 
 from jobs.models import Attempt, State, SweepSlot
 from jobs.models.attempts import AttemptQuerySet
 
 #: How long a claim on an attempt holds without being renewed.
 ATTEMPT_LEASE = timedelta(seconds=15)
+#: Longer than a waiting sweep's patience, and than a worker takes to hear that it is to stop.
+STOPPING_LEASE = timedelta(seconds=4)
 #: Short: after a kill, the next sweep begins when the dead one's slot lapses.
 SLOT_LEASE = timedelta(seconds=2)
 
@@ -143,7 +146,8 @@ def slots_free(*, now: datetime) -> bool:
 
 
 def revoke_here() -> None:
-    """Take the slots of this machine's sweeps away: each stops claiming at its next beat."""
+    """Take the slots of this machine's sweeps away: each stops claiming at its next beat, and for
+    as long as a lease nobody else begins."""
     SweepSlot.objects.filter(holder__startswith=f"{socket.gethostname()}:").update(
-        lease_token=None, lease_until=None
+        lease_token=uuid.uuid4(), lease_until=timezone.now() + STOPPING_LEASE, holder=""
     )

@@ -1,6 +1,5 @@
 """Everything about one job, as one document: what the commands print, and programs read."""
 
-import json
 from typing import Any
 
 from jobs.models import Attempt, Event, Gate, Job, Result, Turn
@@ -12,9 +11,9 @@ def job_document(job: Job) -> dict[str, Any]:
     attempts = list(job.attempts.order_by("number").prefetch_related("turns"))
     results = {
         result.attempt_id: result
-        for result in Result.objects.filter(attempt__job=job).prefetch_related(
-            "citations__document", "tool_calls", "files"
-        )
+        for result in Result.objects.filter(attempt__job=job)
+        .select_related("attempt")
+        .prefetch_related("citations__document", "tool_calls", "files")
     }
     last = next((results[a.pk] for a in reversed(attempts) if a.pk in results), None)
     return {
@@ -29,6 +28,8 @@ def job_document(job: Job) -> dict[str, Any]:
         ],
         "warnings": job.warnings,
         "parent": job.parent.ref if job.parent else None,
+        "start_by": job.start_by,
+        "finish_by": job.finish_by,
         "cancel_requested": job.cancel_requested_at is not None,
         "attempts": [_attempt(attempt) for attempt in attempts],
         "gate": _gate(job.open_gate),
@@ -100,6 +101,7 @@ def _result(result: Result | None) -> dict[str, Any] | None:
     if result is None:
         return None
     return {
+        "attempt": result.attempt.number,
         "text": result.text,
         "structured": result.structured,
         "partial": result.partial,
@@ -179,22 +181,52 @@ def as_text(document: dict[str, Any]) -> str:
         lines.append(f"  attempt {attempt['number']}: {attempt['state']} ({ids})")
     if gate := document["gate"]:
         why = " ".join(reason["text"] for reason in gate["reasons"])
-        lines.append(f"  waits for a person (level {gate['level']}): {why}")
+        due = f"by {gate['due_at']:%Y-%m-%d %H:%M} UTC"
+        lines.append(f"  waits for a person (level {gate['level']}, {due}): {why}")
+    elif document["settled_at"] is None:
+        limit = document["start_by" if document["status"] == "queued" else "finish_by"]
+        lines.append(f"  expires at {limit:%Y-%m-%d %H:%M} UTC")
     for event in document["events"]:
         said = f": {event['reason']['text']}" if event["reason"]["text"] else ""
         lines.append(
             f"  {event['at']:%Y-%m-%d %H:%M:%S}  {event['verb']} by {event['actor']}{said}"
         )
     if result := document["result"]:
-        body = result["structured"]
-        text = (
-            json.dumps(body, indent=2, ensure_ascii=False) if body is not None else result["text"]
-        )
-        lines += [
-            "",
-            text,
-            "",
-            f"  {len(result['citations'])} citations, hash {result['hash'][:12]}",
-        ]
+        lines += ["", *_result_lines(result), ""]
     # Much of this was written by people and by models: a terminal must not obey it.
     return printable("\n".join(lines))
+
+
+def _result_lines(result: dict[str, Any]) -> list[str]:
+    """The result, under a line that says whose it is and what it is worth."""
+    worth = "partial " if result["partial"] else ""
+    kept = "" if result["deliverable"] else ", kept as evidence and never delivered"
+    found = sum(citation["kind"] == "quote" for citation in result["citations"])
+    missing = sum(warning["code"] == "quote_not_found" for warning in result["warnings"])
+    quotes = f"{found} of {found + missing} quotes found in the documents, " if found else ""
+    body = result["structured"]
+    return [
+        f"  {worth}result of attempt {result['attempt']}{kept}",
+        f"  {quotes}{len(result['citations'])} citations in all, hash {result['hash'][:12]}",
+        "",
+        *(_outline(body) if body is not None else [result["text"]]),
+    ]
+
+
+def _outline(value: Any, indent: str = "") -> list[str]:
+    """Structured output as an indented outline."""
+    if isinstance(value, dict):
+        lines = []
+        for key, item in value.items():
+            if isinstance(item, dict | list):
+                lines += [f"{indent}{key}:", *_outline(item, indent + "  ")]
+            else:
+                lines.append(f"{indent}{key}: {item}")
+        return lines
+    if isinstance(value, list):
+        lines = []
+        for item in value:
+            inner = _outline(item, indent + "  ")
+            lines += [f"{indent}- {inner[0].strip()}", *inner[1:]] if inner else [f"{indent}-"]
+        return lines
+    return [f"{indent}{value}"]

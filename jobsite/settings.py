@@ -320,6 +320,8 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
+        # It warns of every oddity in a PDF; whether there was text is said with the result.
+        "pypdf": {"level": "CRITICAL"},
         "jobs": {"level": _log_at},
         "reviews": {"level": _log_at},
         "jobsite": {"level": _log_at},

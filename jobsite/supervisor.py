@@ -192,6 +192,8 @@ def check_port(host: str, port: int, *, what: str, hint: str) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+        except OverflowError:
+            raise CannotRun(f"{port} is no port: they go up to 65535. {hint}") from None
         except OSError as error:
             raise CannotRun(
                 f"Port {port} for {what} cannot be had ({error.strerror}). {hint}"

@@ -52,8 +52,11 @@ def decide(job_id: UUID, ask: Ask) -> Decision:
             # Before anything is said about the job: it may be none of theirs.
             require(ask.actor, job, Action(ask.ruling.value))
             gate = job.open_gate
-            if gate and ask.content_hash and ask.content_hash != gate.content_hash:
-                raise NotNow(f"{job.ref} has a newer result than the one that you looked at.")
+            if gate and ask.content_hash and not _is_hash(ask.content_hash, gate.content_hash):
+                raise NotNow(
+                    f"{job.ref} waits with {gate.content_hash[:12]}, and you looked at "
+                    f"{ask.content_hash[:12]}. Look at it again."
+                )
             level = gate.level if gate else None
             role = _RULINGS[ask.ruling](job, ask)
             return Decision.objects.create(
@@ -75,6 +78,11 @@ def decide(job_id: UUID, ask: Ask) -> Decision:
     except IntegrityError as error:
         # What the rule let through, a constraint did not: the rule's picture was out of date.
         raise NotNow("Somebody else was first. Look at the job again.") from error
+
+
+def _is_hash(given: str, whole: str) -> bool:
+    """Whether `given` is the hash, or its beginning as it is shown."""
+    return len(given) >= 12 and whole.startswith(given.lower())
 
 
 def write_note(job: Job, *, author: User, text: str, now: datetime) -> ReviewerNote:
@@ -124,6 +132,7 @@ def _approve(job: Job, ask: Ask) -> Role:
 
 def _reject(job: Job, ask: Ask) -> Role:
     role = require(ask.actor, job, Action.REJECT)
+    actions.withhold_results(job)
     lifecycle.move(
         job,
         Status.FAILED,

@@ -31,6 +31,11 @@ class JobCommand(BaseCommand):
 
     _json_asked = False
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Not everything that is said beside the output is an error: no red.
+        self.stderr.style_func = None
+
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> Any:
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         parser.add_argument("--json", action="store_true", help="Print one JSON document.")

@@ -48,7 +48,7 @@ def test_the_second_to_decide_is_exit_code_1(ruling, shell, job, reviewer):
 
 def test_a_decision_on_an_older_result_is_exit_code_1(shell, job, reviewer):
     ran = shell("decide", job.ref, "approve", "--as", reviewer, "--hash", "0" * 64, "--json")
-    assert (ran.code, "newer result" in ran.json["error"]) == (1, True)
+    assert (ran.code, "you looked at" in ran.json["error"]) == (1, True)
 
 
 def test_whoever_may_not_decide_is_exit_code_1(shell, job):

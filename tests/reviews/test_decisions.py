@@ -11,7 +11,9 @@ from jobs.actions import BadInput
 from jobs.models import (
     Cause,
     GateKind,
+    Job,
     Lane,
+    Result,
     Role,
     State,
     Status,
@@ -184,7 +186,7 @@ def test_a_ruling_is_refused_the_second_time_and_says_who_was_first(ruling, same
 def test_a_ruling_on_an_older_result_is_refused(ruling):
     job = JobFactory(status=Status.NEEDS_REVIEW)
     actor = _person(job, Role.REVIEWER)
-    with pytest.raises(NotNow, match="newer result"):
+    with pytest.raises(NotNow, match="you looked at"):
         _rule(job, ruling, actor, note="Because.", content_hash="0" * 64)
     job.refresh_from_db()
     assert job.status == Status.NEEDS_REVIEW
@@ -257,7 +259,7 @@ def test_a_second_review_judges_the_new_result():
     finish(job, "completed", now=LATER, output=[payloads.message("Shorter.")])
     job.refresh_from_db()
     assert job.open_gate.content_hash != old
-    with pytest.raises(NotNow, match="newer result"):
+    with pytest.raises(NotNow, match="you looked at"):
         _rule(job, Ruling.APPROVE, actor, content_hash=old)
     decision = _rule(job, Ruling.APPROVE, actor, content_hash=job.open_gate.content_hash)
     assert decision.content_hash == job.attempts.last().result.content_hash
@@ -458,3 +460,34 @@ def test_deciding_touches_no_stored_file():
     job = JobFactory(status=Status.NEEDS_REVIEW)
     _rule(job, Ruling.APPROVE, _person(job, Role.REVIEWER))
     assert not default_storage.exists("results")
+
+
+def test_a_submit_that_was_given_up_can_still_be_settled_by_naming_its_response(db):
+    job = JobFactory()
+    operator = _person(job, Role.OPERATOR)
+    turn = become_unknown(job)
+    outcomes.unknown_wait_over(turn.pk, now=NOW)
+    decide(job.pk, Ask(Ruling.SETTLE, operator, NOW, response_id="resp_found"))
+    receipt = WebhookReceipt.objects.get()
+    assert (receipt.response_id, receipt.next_check_at) == ("resp_found", NOW)
+    with pytest.raises(NotNow):
+        decide(job.pk, Ask(Ruling.SETTLE, operator, NOW))
+
+
+@pytest.mark.parametrize("ruling", [Ruling.REJECT, Ruling.CANCEL, Ruling.RETRY])
+def test_what_is_not_approved_is_not_delivered(db, ruling):
+    job = JobFactory()
+    start(job)
+    finish(job, "completed")
+    assert Result.objects.get().deliverable
+    decide(job.pk, Ask(ruling, _person(job, Role.LEAD), NOW))
+    assert not Result.objects.get().deliverable
+
+
+def test_the_beginning_of_the_hash_is_enough(db):
+    job = JobFactory()
+    start(job)
+    finish(job, "completed")
+    shown = Result.objects.get().content_hash[:12]
+    decide(job.pk, Ask(Ruling.APPROVE, _person(job, Role.LEAD), NOW, content_hash=shown))
+    assert Job.objects.get().status == Status.COMPLETED

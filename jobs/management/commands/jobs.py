@@ -13,6 +13,7 @@ class Command(JobCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--status", choices=Status.values)
         parser.add_argument("--type", dest="type_slug", metavar="TYPE")
+        parser.add_argument("--archived", action="store_true", help="Archived ones as well.")
         parser.add_argument("--limit", type=int, default=50, metavar="N")
         parser.add_argument(
             "--as", dest="username", metavar="USERNAME", help="Only what this person may see."
@@ -24,6 +25,8 @@ class Command(JobCommand):
         jobs = Job.objects.select_related("job_type", "requester").order_by("-id")
         if options["username"]:
             jobs = jobs.visible_to(person_named(options["username"]))
+        if not options["archived"]:
+            jobs = jobs.filter(archived_at=None)
         if options["status"]:
             jobs = jobs.filter(status=options["status"])
         if slug := options["type_slug"]:

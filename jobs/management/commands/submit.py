@@ -7,6 +7,7 @@ from getpass import getuser
 from pathlib import Path
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -17,6 +18,9 @@ from jobs.management.jobcommand import JobCommand, Usage, person_named
 from jobs.models import Job, JobType, Membership, Role, Status, User, Workspace
 from jobs.report import as_text, job_document
 
+#: Seconds: a day.
+LONGEST_WAIT = 86_400
+
 
 class Command(JobCommand):
     help = "Submit a job."
@@ -24,13 +28,25 @@ class Command(JobCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("type_slug", metavar="TYPE", help="The job type, e.g. document-digest.")
         parser.add_argument(
-            "--input", action="append", default=[], metavar="KEY=VALUE", dest="pairs"
+            "--input",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            dest="pairs",
+            help="An input of the type's form, such as focus=costs. Can be repeated.",
         )
         parser.add_argument(
             "--input-json", metavar="FILE", help="A JSON object of inputs; - reads stdin."
         )
-        parser.add_argument("--file", action="append", default=[], metavar="PATH", dest="paths")
-        parser.add_argument("--as", dest="username", metavar="USERNAME")
+        parser.add_argument(
+            "--file",
+            action="append",
+            default=[],
+            metavar="PATH",
+            dest="paths",
+            help="A document. Can be repeated.",
+        )
+        parser.add_argument("--as", dest="username", metavar="USERNAME", help="Who submits.")
         parser.add_argument("--workspace", metavar="SLUG")
         parser.add_argument("--idempotency-key", default="", metavar="K")
         parser.add_argument(
@@ -41,6 +57,8 @@ class Command(JobCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["wait"] is not None and not 0 <= options["wait"] <= LONGEST_WAIT:
+            raise Usage(f"--wait takes 0 to {LONGEST_WAIT} seconds.")
         requester = self._requester(options["username"])
         workspace = _workspace(requester, options["workspace"])
         job_type = _job_type(options["type_slug"], workspace)
@@ -56,6 +74,10 @@ class Command(JobCommand):
             )
         except BadInput as error:
             raise Usage(str(error)) from None
+        except OSError as error:
+            raise CommandError(
+                f"The documents cannot be stored: {error}. See MEDIA_ROOT."
+            ) from None
         job = submitted.job
         if not submitted.same_request:
             self.stderr.write(

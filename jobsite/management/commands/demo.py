@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import shutil
 import sys
 import time
 from argparse import ArgumentParser
@@ -34,8 +35,12 @@ class Command(JobCommand):
             supervisor.quiet = True
             supervisor.start()
             try:
-                self._play(supervisor)
-                self._say_where(options["port"], accounts)
+                try:
+                    self._play(supervisor)
+                finally:
+                    # Also for whoever leaves before the end: they are shown this once.
+                    self._say_accounts(accounts)
+                self._say_where(options["port"])
                 supervisor.quiet = False
                 serve(supervisor)
             except KeyboardInterrupt:
@@ -48,7 +53,7 @@ class Command(JobCommand):
     def _play(self, supervisor: Supervisor) -> None:
         """Submit the documents, and follow the jobs until each is settled or waits for a person."""
         who = "the stand-in on this machine" if settings.SANDBOX else "OpenAI"
-        self.stdout.write(f"Three documents go to {who}:")
+        self.stdout.write(f"Three documents, digested by {who}:")
         refs = [_submit(settings.BASE_DIR / "docs" / "examples" / name) for name in EXAMPLES]
         live, shown = sys.stdout.isatty(), dict[str, str]()
         while True:
@@ -56,8 +61,11 @@ class Command(JobCommand):
             jobs = list(Job.objects.filter(ref__in=refs).order_by("id"))
             lines = {job.ref: _line(job) for job in jobs}
             if live:
+                # A line that wraps would be two, and the next round would be drawn too low.
+                width = shutil.get_terminal_size().columns - 1
                 up = f"\033[{len(shown)}A" if shown else ""
-                self.stdout.write(up + "\n".join(f"\033[K{line}" for line in lines.values()))
+                drawn = (f"\033[K{line[:width]}" for line in lines.values())
+                self.stdout.write(up + "\n".join(drawn))
                 shown = lines
             for job in jobs:
                 said = f"{job.status} {job.progress_message}"
@@ -68,17 +76,20 @@ class Command(JobCommand):
                 return
             time.sleep(0.5)
 
-    def _say_where(self, port: int, accounts: list[dict[str, str]]) -> None:
+    def _say_accounts(self, accounts: list[dict[str, str]]) -> None:
+        self.stdout.write("")
+        if not accounts:
+            self.stdout.write("The accounts are those of the first run; a new password: ")
+            self.stdout.write("  .venv/bin/python manage.py changepassword admin")
+            return
+        self.stdout.write("Accounts, shown this once (the admin pages are for admin):")
+        for account in accounts:
+            self.stdout.write(f"  {account['username']:<10} {account['password']}")
+
+    def _say_where(self, port: int) -> None:
         write = self.stdout.write
         write("")
         write(f"Jobsite serves http://127.0.0.1:{port}/ (Django admin: log in as admin).")
-        for account in accounts:
-            write(f"  {account['username']:<10} {account['password']}")
-        if not accounts:
-            write(
-                "The accounts are those of the first run; `manage.py changepassword admin` "
-                "sets a new password."
-            )
         newest = Job.objects.filter(status=Status.NEEDS_REVIEW).order_by("-id").first()
         if newest:
             write("")

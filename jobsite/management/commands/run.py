@@ -32,7 +32,11 @@ class Command(JobCommand):
 
 
 def make_supervisor(host: str, port: int) -> Supervisor:
-    """A supervisor for this machine's parts. Raises `CannotRun` where a port is taken."""
+    """A supervisor for this machine's parts. Raises `CannotRun` where a port is taken.
+
+    From here on a termination is a Ctrl-C: what has been started is stopped.
+    """
+    signal.signal(signal.SIGTERM, _stop)
     check_port(host, port, what="the web server", hint="Choose another with --port.")
     sandbox_port = settings.SANDBOX_PORT if settings.SANDBOX else None
     if sandbox_port is not None:
@@ -43,7 +47,6 @@ def make_supervisor(host: str, port: int) -> Supervisor:
 
 def serve(supervisor: Supervisor) -> None:
     """Watch over the children until somebody says stop."""
-    signal.signal(signal.SIGTERM, _stop)
     try:
         while True:
             supervisor.check()
