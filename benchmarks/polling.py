@@ -2,8 +2,8 @@
 
     .venv/bin/python -m benchmarks.polling
 
-Both ask the stand-in, in a process of its own, for one finished response, 16 in flight, in turn. The ratio is what
-lasts; the figures are this machine's.
+Both ask the stand-in, in a process of its own, for one finished response, 16 in flight, in turn.
+The ratio is what lasts; the figures are this machine's.
 """
 
 import asyncio

@@ -299,7 +299,7 @@ Q_CLUSTER = {
 if not DEBUG:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = _read("SECURE_SSL_REDIRECT", _bool, True, "Use true or false.")
-    SECURE_REDIRECT_EXEMPT = [r"^webhooks/", r"^healthz$"]
+    SECURE_REDIRECT_EXEMPT = [r"^webhooks/"]
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
