@@ -29,6 +29,8 @@ UNKNOWN_SUBMIT = "submit_outcome_unknown"
 
 class Action(models.TextChoices):
     VIEW = "view", "See"
+    READ_RESULT = "read_result", "Read the result"
+    INSPECT = "inspect", "See what the provider said"
     CANCEL = "cancel", "Cancel"
     RETRY = "retry", "Retry"
     ARCHIVE = "archive", "Archive"
@@ -105,12 +107,19 @@ def may_submit(user: User, workspace: Workspace) -> bool:
     return Role.REQUESTER in roles_of(user, workspace)
 
 
+def may_review(user: User, workspace: Workspace) -> bool:
+    """Whether reviews in the workspace wait for this person, among others."""
+    return bool(roles_of(user, workspace) & set(JUDGES))
+
+
 def _permission(
     action: Action, job: Job, roles: frozenset[Role], own: bool, last_word: Callable[[], str]
 ) -> Permission:
     gate = job.open_gate
     if action is Action.VIEW:
         return Permission(next(iter(sorted(roles))))
+    if action in (Action.READ_RESULT, Action.INSPECT):
+        return _reading(action, job, roles)
     role = _role_for(action, job, roles, own, gate)
     if role is None:
         return Permission(None, _not_you(action, roles, own, gate), forbidden=True)
@@ -119,6 +128,18 @@ def _permission(
             None, "You requested this job, so somebody else must approve it.", forbidden=True
         )
     return Permission(role, _not_now(action, job, gate, role, last_word))
+
+
+def _reading(action: Action, job: Job, roles: frozenset[Role]) -> Permission:
+    """What the provider said is for those who see the workspace's jobs. A requester reads a result
+    once nobody has to see it first: on a completed job."""
+    if wide := sorted(roles & SEES_ALL):
+        return Permission(wide[0])
+    if action is Action.INSPECT:
+        return Permission(None, "What the provider said is not for requesters.", forbidden=True)
+    if job.status != Status.COMPLETED:
+        return Permission(Role.REQUESTER, f"{job.ref} shows its result once it is completed.")
+    return Permission(Role.REQUESTER)
 
 
 def _role_for(

@@ -2,12 +2,20 @@
 
 from typing import Any
 
-from jobs.models import Attempt, Event, Gate, Job, Result, Turn
+from jobs.access import Action, allowed_actions
+from jobs.models import Attempt, Event, Gate, Job, Result, Turn, User
 from jobs.text import printable
 
 
-def job_document(job: Job) -> dict[str, Any]:
-    """The whole of a job. Moments are ISO 8601 in UTC; costs are US dollars as text, or null."""
+def job_document(job: Job, *, reader: User | None = None) -> dict[str, Any]:
+    """The whole of a job. Moments are ISO 8601 in UTC; costs are US dollars as text, or null.
+
+    With a `reader`, without what the rule keeps from them: a result that is not theirs to read yet
+    (and its warnings, which quote it), and what the provider said.
+    """
+    may = allowed_actions(reader, job) if reader else None
+    reads = may is None or may[Action.READ_RESULT].allowed
+    inspects = may is None or may[Action.INSPECT].allowed
     attempts = list(job.attempts.order_by("number").prefetch_related("turns"))
     results = {
         result.attempt_id: result
@@ -26,14 +34,14 @@ def job_document(job: Job) -> dict[str, Any]:
             {"name": d.name, "content_type": d.content_type, "size": d.size, "sha256": d.sha256}
             for d in job.documents.all()
         ],
-        "warnings": job.warnings,
+        "warnings": job.warnings if reads else [],
         "parent": job.parent.ref if job.parent else None,
         "start_by": job.start_by,
         "finish_by": job.finish_by,
         "cancel_requested": job.cancel_requested_at is not None,
-        "attempts": [_attempt(attempt) for attempt in attempts],
+        "attempts": [_attempt(attempt) for attempt in attempts] if inspects else [],
         "gate": _gate(job.open_gate),
-        "result": _result(last),
+        "result": _result(last) if reads else None,
         "events": [_event(event) for event in job.events.order_by("seq")],
     }
 

@@ -90,8 +90,9 @@ SETTLED = {"completed", "failed", "late_result", "canceled", "expired"}
 BAD_END = {"failed", "late_result", "canceled", "expired"}
 FIRST_LEVEL = {"before_run", "review"}
 
+_READER = {action: ALWAYS for action in (Action.VIEW, Action.READ_RESULT, Action.INSPECT)}
 _KEEPER = {
-    Action.VIEW: ALWAYS,
+    **_READER,
     Action.CANCEL: LIVE,
     Action.RETRY: BAD_END | {"review", "escalated"},
     Action.ARCHIVE: SETTLED,
@@ -103,7 +104,7 @@ _KEEPER = {
 ANY_JOB = {
     Role.REQUESTER: {},
     Role.REVIEWER: {
-        Action.VIEW: ALWAYS,
+        **_READER,
         Action.NOTE: ALWAYS,
         Action.APPROVE: FIRST_LEVEL,
         Action.REJECT: FIRST_LEVEL,
@@ -113,7 +114,7 @@ ANY_JOB = {
         Action.RETRY: {"review"},
     },
     Role.LEAD: {
-        Action.VIEW: ALWAYS,
+        **_READER,
         Action.NOTE: ALWAYS,
         Action.APPROVE: FIRST_LEVEL | {"escalated"},
         Action.REJECT: FIRST_LEVEL | {"escalated"},
@@ -126,12 +127,13 @@ ANY_JOB = {
     },
     Role.OPERATOR: _KEEPER,
     Role.ADMIN: _KEEPER,
-    Role.AUDITOR: {Action.VIEW: ALWAYS},
+    Role.AUDITOR: _READER,
 }
 #: On a job that one requested, besides.
 OWN_JOB = {
     Role.REQUESTER: {
         Action.VIEW: ALWAYS,
+        Action.READ_RESULT: {"completed", "archived"},
         Action.CANCEL: LIVE,
         Action.RETRY: BAD_END,
         Action.ARCHIVE: SETTLED,
@@ -169,7 +171,7 @@ def _expected(roles, whose, situation):
     if situation == "escalated" and Role.LEAD not in roles:
         # The first level has lost its say. What another role gives stays.
         others = [row for row in rows if row is not ANY_JOB[Role.REVIEWER]]
-        ever = {Action.VIEW, Action.NOTE} & ever | {action for row in others for action in row}
+        ever = {*_READER, Action.NOTE} & ever | {action for row in others for action in row}
     if Action.VIEW not in allowed:
         return set(), set(Action)
     return allowed, set(Action) - ever
@@ -274,7 +276,7 @@ def test_a_superuser_is_an_admin_everywhere_and_approves_nothing():
     assert roles_of(superuser, job.workspace) == {Role.ADMIN}
     said = allowed_actions(superuser, job)
     assert {action for action in said if said[action].allowed} == {
-        Action.VIEW,
+        *_READER,
         Action.CANCEL,
         Action.RETRY,
     }

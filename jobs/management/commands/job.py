@@ -17,9 +17,10 @@ class Command(JobCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         job = job_named(options["ref"])
-        if options["username"]:
-            require(person_named(options["username"]), job, Action.VIEW)
-        document = job_document(job)
+        reader = person_named(options["username"]) if options["username"] else None
+        if reader:
+            require(reader, job, Action.VIEW)
+        document = job_document(job, reader=reader)
         if options["json"]:
             self.print_json(document)
         else:
