@@ -107,6 +107,11 @@ def may_submit(user: User, workspace: Workspace) -> bool:
     return Role.REQUESTER in roles_of(user, workspace)
 
 
+def may_operate(user: User, workspace: Workspace) -> bool:
+    """Whether this person looks after the machine: what is stuck, what failed, what it costs."""
+    return bool(roles_of(user, workspace) & {Role.OPERATOR, Role.ADMIN, Role.AUDITOR})
+
+
 def may_review(user: User, workspace: Workspace) -> bool:
     """Whether reviews in the workspace wait for this person, among others."""
     return bool(roles_of(user, workspace) & set(JUDGES))

@@ -3,10 +3,11 @@ from typing import Any, Self
 
 from django.db import models
 from django.db.models import F, Q
+from django.urls import reverse
 
 from jobs.ids import new_ref, uuid7
 from jobs.models.types import JobType, Lane, PromptVersion
-from jobs.models.workspaces import SEES_ALL, User, Workspace
+from jobs.models.workspaces import SEES_ALL, Role, User, Workspace
 
 
 class Status(models.TextChoices):
@@ -38,6 +39,15 @@ class JobQuerySet(models.QuerySet["Job"]):
         wide = user.memberships.filter(role__in=SEES_ALL).values("workspace")
         own = user.memberships.values("workspace")
         return self.filter(Q(workspace__in=wide) | Q(requester=user, workspace__in=own))
+
+    def awaiting(self, user: User) -> Self:
+        """The jobs whose open gate waits for `user`, among others: at a level on which they decide,
+        and not requested by themselves unless the type lets them approve that."""
+        lead = user.memberships.filter(role=Role.LEAD).values("workspace")
+        first = user.memberships.filter(role=Role.REVIEWER).values("workspace")
+        theirs = Q(workspace__in=lead) | Q(workspace__in=first, open_gate__level=1)
+        decidable = ~Q(requester=user) | Q(job_type__own_approval=True)
+        return self.filter(theirs & decidable, status=Status.NEEDS_REVIEW)
 
 
 class Job(models.Model):
@@ -149,6 +159,9 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return self.ref
+
+    def get_absolute_url(self) -> str:
+        return reverse("jobs:job_detail", args=[self.ref])
 
     @property
     def is_settled(self) -> bool:

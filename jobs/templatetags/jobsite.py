@@ -1,0 +1,117 @@
+"""What pages say in the same way everywhere: statuses, moments, spans, money, icons."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django import template
+from django.templatetags.static import static
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from jobs.models import Job, Status
+
+register = template.Library()
+
+STATUS_ICONS = {
+    Status.QUEUED: "clock",
+    Status.RUNNING: "loader-circle",
+    Status.NEEDS_REVIEW: "eye",
+    Status.COMPLETED: "circle-check",
+    Status.FAILED: "circle-x",
+    Status.CANCELED: "ban",
+    Status.EXPIRED: "hourglass",
+}
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """An icon of the sprite. Decoration, unless it has a `label`."""
+    href = f"{static('jobsite/icons.svg')}#{name}"
+    if label:
+        return format_html(
+            '<svg class="icon" role="img" aria-label="{}"><use href="{}"></use></svg>', label, href
+        )
+    return format_html(
+        '<svg class="icon" aria-hidden="true" focusable="false"><use href="{}"></use></svg>', href
+    )
+
+
+@register.simple_tag
+def status_badge(job: Job) -> SafeString:
+    """The status of a job as icon, word and colour; a completed one with warnings says so."""
+    status = Status(job.status)
+    warned = status is Status.COMPLETED and job.warnings
+    return format_html(
+        '<span class="status status-{}">{}<span>{}</span>{}</span>',
+        status.value,
+        icon(STATUS_ICONS[status]),
+        status.label,
+        format_html("{}", icon("triangle-alert", "with warnings")) if warned else "",
+    )
+
+
+@register.simple_tag
+def status_word(status: str) -> SafeString:
+    """A status by its value, as icon and word."""
+    known = Status(status)
+    return format_html(
+        '<span class="status status-{}">{}<span>{}</span></span>',
+        known.value,
+        icon(STATUS_ICONS[known]),
+        known.label,
+    )
+
+
+@register.simple_tag
+def moment(at: datetime | None, style: str = "relative") -> SafeString:
+    """A moment, with the exact one in its title. `style` is "relative" (8 s ago, in 12 s), which
+    goes on counting in the browser, or "clock" (14:02, with the day where it is another)."""
+    if at is None:
+        return SafeString("–")
+    now = timezone.now()
+    clock = f"{at:%H:%M}" if at.date() == now.date() else f"{at:%d %b, %H:%M}"
+    return format_html(
+        '<time datetime="{}" title="{}" data-moment="{}">{}</time>',
+        at.isoformat(timespec="seconds"),
+        f"{at:%d %b %Y, %H:%M:%S} UTC",
+        style,
+        f"{clock} UTC" if style == "clock" else relative((at - now).total_seconds()),
+    )
+
+
+def relative(seconds: float) -> str:
+    """`seconds` from now in words: "in 12 s", "8 s ago", "in 3 days"."""
+    words = duration(abs(seconds))
+    return f"in {words}" if seconds > 0 else f"{words} ago"
+
+
+@register.filter
+def duration(span: float | timedelta | None) -> str:
+    """A span of seconds in its two largest units, as in "3 min 20 s"; None is "–"."""
+    if span is None:
+        return "–"
+    seconds = span.total_seconds() if isinstance(span, timedelta) else span
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3_600:
+        minutes, rest = divmod(whole, 60)
+        return f"{minutes} min {rest} s" if minutes < 10 and rest else f"{minutes} min"
+    if whole < 86_400:
+        hours, rest = divmod(whole, 3_600)
+        return f"{hours} h {rest // 60} min" if rest >= 60 else f"{hours} h"
+    days, rest = divmod(whole, 86_400)
+    said = f"{days} day" if days == 1 else f"{days} days"
+    return f"{said} {rest // 3_600} h" if days < 3 and rest >= 3_600 else said
+
+
+@register.filter
+def money(usd: Decimal | float | None) -> str:
+    """US dollars: to the cent, or two telling digits below one; None is "unknown"."""
+    if usd is None:
+        return "unknown"
+    amount = Decimal(usd)
+    if amount and abs(amount) < Decimal("0.01"):
+        return f"${amount:.4f}"
+    return f"${amount:,.2f}"

@@ -1,0 +1,24 @@
+from django.urls import path
+
+from jobs.views.placeholders import soon
+
+app_name = "jobs"
+urlpatterns = [
+    path("w/<slug:workspace>/jobs/", soon, name="job_list"),
+    path("w/<slug:workspace>/jobs/new/", soon, name="type_list"),
+    path("w/<slug:workspace>/jobs/new/<slug:type>/", soon, name="job_submit"),
+    path("w/<slug:workspace>/jobs/new/<slug:type>/files/", soon, name="upload_create"),
+    path(
+        "w/<slug:workspace>/jobs/new/<slug:type>/files/<uuid:upload>/remove/",
+        soon,
+        name="upload_remove",
+    ),
+    path("w/<slug:workspace>/operations/", soon, name="operations"),
+    path("operations/", soon, name="operations_all"),
+    path("jobs/<str:ref>/", soon, name="job_detail"),
+    path("jobs/<str:ref>/live/", soon, name="job_live"),
+    path("jobs/<str:ref>/result/", soon, name="result_download"),
+    path("jobs/<str:ref>/documents/<int:position>/", soon, name="document_detail"),
+    path("jobs/<str:ref>/documents/<int:position>/file/", soon, name="document_file"),
+    path("jobs/<str:ref>/files/<int:attempt>/<int:position>/", soon, name="result_file"),
+]
