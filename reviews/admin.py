@@ -21,7 +21,8 @@ from jobs.actions import BadInput
 from jobs.admin.lists import RoomInline, person
 from jobs.admin.room import LONG_OF_JOB, JobAdmin, OfJob, short_hash, under
 from jobs.admin.shown import link, page_of, readable
-from jobs.models import Job, Status
+from jobs.models import Gate, GateKind, Job, Status
+from jobs.requests import rendered
 from reviews.actions import NEEDS_NOTE, Ask, NoteMissing, decide
 from reviews.models import Decision, ReviewerNote, Ruling
 
@@ -110,7 +111,12 @@ class DeskAdmin(JobAdmin):
     """Jobs, with the verbs of this app."""
 
     actions = [verb(ruling) for ruling in Ruling]
-    inlines = (*JobAdmin.inlines[:2], DecisionInline, NoteInline, *JobAdmin.inlines[2:])
+    inlines: ClassVar[Any] = (
+        *JobAdmin.inlines[:2],
+        DecisionInline,
+        NoteInline,
+        *JobAdmin.inlines[2:],
+    )
     change_form_template = "admin/room/job.html"
 
     def take(self, request: HttpRequest, ruling: Ruling) -> HttpResponse | None:
@@ -227,7 +233,7 @@ class DeskAdmin(JobAdmin):
             job,
             allowed_actions(person(request), job)[action],
             gate.content_hash if gate else "",
-            job.excerpt or "",
+            job.excerpt or _request_of(job, gate),
         )
 
     def _selected(self, request: HttpRequest, given: Iterable[str]) -> list[Job]:
@@ -242,7 +248,7 @@ class DeskAdmin(JobAdmin):
         jobs = (
             self.get_queryset(request)
             .filter(pk__in=list(pks)[: MOST_ROWS * 2])
-            .select_related("job_type", "requester", "open_gate__result")
+            .select_related("job_type", "prompt_version", "requester", "open_gate__result")
             .defer(None)
             .defer(*under("open_gate__result", ("text", "structured", "warnings", "usage")))
             .annotate(excerpt=excerpt)
@@ -260,6 +266,13 @@ class DeskAdmin(JobAdmin):
                 "action_checkbox_name": ACTION_CHECKBOX_NAME,
             }
         return super().render_change_form(request, context, *args, **kwargs)
+
+
+def _request_of(job: Job, gate: Gate | None) -> str:
+    """The message that would be sent, of a job that waits to run."""
+    if gate is None or gate.kind != GateKind.BEFORE_RUN:
+        return ""
+    return rendered(job.prompt_version.template, job.input)[:SHOWN_OF_RESULT]
 
 
 def said_of(job: Job, why: str) -> str:

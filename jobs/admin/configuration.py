@@ -48,6 +48,9 @@ class Configured(Dressed):
 class JobTypeForm(forms.ModelForm):
     """What is certainly wrong is said beside its field; what may be meant so, after saving."""
 
+    class Meta:
+        labels = {"current_version": "Version for new jobs"}
+
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
         if "input_schema" in data and (why := impossible_inputs(data["input_schema"])):
@@ -184,6 +187,8 @@ class JobTypeAdmin(WithHistory, Configured):
         if db_field.name == "workspace" and not person(request).is_superuser:
             kwargs["queryset"] = models.Workspace.objects.configured_by(person(request))
             kwargs["required"] = True
+        elif db_field.name == "workspace":
+            kwargs["empty_label"] = "Every workspace"
         return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
@@ -209,6 +214,14 @@ class JobTypeAdmin(WithHistory, Configured):
 
 
 class VersionForm(forms.ModelForm):
+    class Meta:
+        help_texts = {
+            "template": "The user message: {name} stands for an input, and a line whose inputs are "
+            "all empty is left out.",
+            "tools": "A JSON list, empty for none.",
+            "output_schema": "JSON Schema of structured output. Empty: the answer is text.",
+        }
+
     use_for_new_jobs = forms.BooleanField(
         required=False,
         label="Use for new jobs",
@@ -310,15 +323,9 @@ class PromptVersionAdmin(Configured):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """``?from=`` a version, or ``?job_type=`` for the one that this type uses."""
-        seen = self.get_queryset(request).select_related("job_type")
-        asked, named = request.GET.get("from", ""), request.GET.get("job_type", "")
-        if asked.isdecimal():
-            version = seen.filter(pk=asked).first()
-        else:
-            of_type = seen.filter(job_type=named if named.isdecimal() else 0)
-            used = Q(pk__in=models.JobType.objects.values("current_version"))
-            version = of_type.filter(used).first() or of_type.order_by("-number").first()
+        version = self._begun_from(request)
         if version is None:
+            named = request.GET.get("job_type", "")
             return {"job_type": named, "use_for_new_jobs": True} if named.isdecimal() else {}
         return {
             "job_type": version.job_type_id,
@@ -346,10 +353,23 @@ class PromptVersionAdmin(Configured):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         version = context.get("original")
+        if context.get("add"):
+            context["begun_from"] = self._begun_from(request)
         if version and may_make_version(request, version.job_type_id):
             add = reverse("admin:jobs_promptversion_add")
             context["new_version_url"] = f"{add}?from={version.pk}"
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def _begun_from(self, request: HttpRequest) -> models.PromptVersion | None:
+        """The version whose content a new one begins with."""
+        seen = self.get_queryset(request).select_related("job_type")
+        asked, named = request.GET.get("from", ""), request.GET.get("job_type", "")
+        if asked:
+            return seen.filter(pk=asked if asked.isdecimal() else 0).first()
+        of_type = seen.filter(job_type=named if named.isdecimal() else 0)
+        used = of_type.filter(pk__in=models.JobType.objects.values("current_version"))
+        found: models.PromptVersion | None = used.first() or of_type.order_by("-number").first()
+        return found
 
     def _may_use(self, request: HttpRequest) -> bool:
         return person(request).has_perm("jobs.change_jobtype")

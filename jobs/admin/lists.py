@@ -157,7 +157,7 @@ class JobRoom(Room):
             job = self.job_of(row)
             name = self.name_of(row) if self.to_job else ""
             context |= {
-                "title": f"{job.ref} {name}".strip(),
+                "title": f"{job.ref} · {name or self.opts.verbose_name}",
                 "subtitle": None,
                 "job": job,
                 "part_name": name,

@@ -94,7 +94,7 @@ class MembershipInline(admin.TabularInline):
 class MemberInline(MembershipInline):
     """The members of a workspace."""
 
-    verbose_name_plural = "Members"
+    verbose_name, verbose_name_plural = "member", "Members"
     autocomplete_fields = ("user",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -122,7 +122,7 @@ class MemberInline(MembershipInline):
 class RoleInline(MembershipInline):
     """The roles of a person, in the workspaces that the reader sees. Superusers change them here."""
 
-    verbose_name_plural = "Roles"
+    verbose_name, verbose_name_plural = "role", "Roles"
     autocomplete_fields = ("workspace",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -151,6 +151,8 @@ def configures(request: HttpRequest, workspace: Any) -> bool:
 @admin.register(models.Workspace)
 class WorkspaceAdmin(WithHistory):
     list_display = ("name", "slug", "created_at")
+    ordering = ("name",)
+    fields = ("name", "slug")
     search_fields = ("name", "slug")
     inlines = (MemberInline,)
 

@@ -5,13 +5,14 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.db.models import Case, Q, QuerySet, When
 from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from jobs import models
 from jobs.admin.lists import JobRoom, Room, RoomInline, ScopedFilter, SuperusersOnly
 from jobs.admin.shown import NOTHING, link, links, list_link, long_text, payload, readable
-from jobs.templatetags.jobsite import icon, money, status_badge, status_word
+from jobs.templatetags.jobsite import icon, moment, money, status_badge, status_word
 
 #: Of a job, what only its own page shows.
 LONG_OF_JOB = ("input", "warnings", "reason_text")
@@ -61,14 +62,24 @@ class AttemptInline(RoomInline):
 
 class EventInline(RoomInline):
     model = models.Event
-    fields = ("seq", "at", "verb", "actor_name", "from_status", "to_status", "reason_text")
+    fields = ("seq", "at", "verb", "actor_name", "moved", "reason_text")
+    readonly_fields = ("moved",)
     deferred = ("data",)
+
+    @admin.display(description="Status")
+    def moved(self, event: models.Event) -> SafeString:
+        return moved(event)
 
 
 class DocumentInline(RoomInline):
     model = models.Document
-    fields = ("position", "name", "content_type", "size")
+    fields = ("position", "name", "content_type", "bytes")
+    readonly_fields = ("bytes",)
     deferred = ("text",)
+
+    @admin.display(description="Size")
+    def bytes(self, document: models.Document) -> str:
+        return filesizeformat(document.size)
 
 
 class GateInline(RoomInline):
@@ -88,6 +99,32 @@ class TurnInline(RoomInline):
     deferred = ("request", "payload", "late_payload")
 
 
+class ArchivedFilter(admin.SimpleListFilter):
+    title = "archive"
+    parameter_name = "archived"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("no", "Not archived"), ("yes", "Archived")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() is None:
+            return queryset
+        return queryset.filter(archived_at__isnull=self.value() == "no")
+
+
+class OpenFilter(admin.SimpleListFilter):
+    title = "whether it is open"
+    parameter_name = "open"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Open"), ("no", "Closed")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() is None:
+            return queryset
+        return queryset.filter(closed_at__isnull=self.value() == "yes")
+
+
 # Registered by `reviews.admin`, which knows the verbs and what people decided.
 class JobAdmin(JobRoom):
     to_job = ""
@@ -95,15 +132,15 @@ class JobAdmin(JobRoom):
         "ref",
         "status_shown",
         "job_type",
+        "created",
         "requester",
         "asked",
-        "created_at",
     )
     list_filter = (
         "status",
         ("job_type", ScopedFilter),
         ("workspace", ScopedFilter),
-        ("archived_at", admin.EmptyFieldListFilter),
+        ArchivedFilter,
     )
     list_select_related = ("job_type", "requester")
     deferred = (*LONG_OF_JOB, *under("job_type", LONG_OF_TYPE))
@@ -158,6 +195,10 @@ class JobAdmin(JobRoom):
         if job.status != models.Status.COMPLETED or not job.warned:
             return word
         return format_html("{} {}", word, icon("triangle-alert", "with warnings"))
+
+    @admin.display(description="Created")
+    def created(self, job: models.Job) -> SafeString:
+        return moment(job.created_at)
 
     @admin.display(description="Asked for")
     def asked(self, job: models.Job) -> SafeString:
@@ -361,7 +402,7 @@ class ResultFileInline(RoomInline):
 @admin.register(models.Result)
 class ResultAdmin(OfJob):
     to_job = "attempt__job"
-    list_display = ("name", "job_link", "partial", "deliverable", "model", "created_at")
+    list_display = ("name", "job_link", "extent", "model", "created_at")
     list_filter = ("partial", "deliverable")
     list_select_related = ("attempt__job",)
     deferred = (
@@ -376,7 +417,7 @@ class ResultAdmin(OfJob):
     inlines = (CitationInline, ToolCallInline, ResultFileInline, GateInline)
     fields = (
         ("job_link", "attempt_link", "turns"),
-        ("partial", "deliverable", "created_at"),
+        ("extent", "created_at"),
         ("model", "service_tier"),
         "content_hash",
         "text_shown",
@@ -395,6 +436,11 @@ class ResultAdmin(OfJob):
     @admin.display(description="Attempt")
     def attempt_link(self, result: models.Result) -> SafeString:
         return link(result.attempt, f"attempt {result.attempt.number}")
+
+    @admin.display(description="What it is")
+    def extent(self, result: models.Result) -> str:
+        whole = "partial" if result.partial else "whole"
+        return f"{whole}, {'for use' if result.deliverable else 'withheld: evidence only'}"
 
     @admin.display(description="Turns")
     def turns(self, result: models.Result) -> SafeString:
@@ -420,14 +466,14 @@ class ResultAdmin(OfJob):
 
 @admin.register(models.Event)
 class EventAdmin(OfJob):
-    list_display = ("line", "job_link", "verb", "actor_name", "from_status", "to_status", "at")
+    list_display = ("line", "job_link", "verb", "actor_name", "moved", "at")
     list_filter = ("verb",)
     list_select_related = ("job",)
     deferred = ("data", "reason_text", *under("job", LONG_OF_JOB))
     fields = (
         ("job_link", "seq", "at"),
         ("verb", "actor_name", "actor"),
-        ("from_status", "to_status"),
+        "moved",
         ("reason_code", "reason_text"),
         "data_shown",
         "hash",
@@ -435,6 +481,10 @@ class EventAdmin(OfJob):
 
     def name_of(self, row: models.Event) -> str:
         return f"event {row.seq}"
+
+    @admin.display(description="Status")
+    def moved(self, event: models.Event) -> SafeString:
+        return moved(event)
 
     @admin.display(description="Event")
     def line(self, event: models.Event) -> str:
@@ -448,7 +498,7 @@ class EventAdmin(OfJob):
 @admin.register(models.Gate)
 class GateAdmin(OfJob):
     list_display = ("kind", "job_link", "level", "opened_at", "due_at", "closed_at", "outcome")
-    list_filter = ("kind", ("closed_at", admin.EmptyFieldListFilter))
+    list_filter = ("kind", OpenFilter)
     list_select_related = ("job",)
     deferred = ("reasons", *under("job", LONG_OF_JOB))
     fields = (
@@ -560,6 +610,11 @@ class SealAdmin(SuperusersOnly, Room):
     @admin.display(description="Heads: job, events, hash")
     def heads_shown(self, seal: models.Seal) -> SafeString:
         return readable(seal.heads)
+
+
+def moved(event: models.Event) -> SafeString:
+    """The status that an event ended in, where it changed one."""
+    return status_word(event.to_status) if event.to_status else NOTHING
 
 
 def short_hash(content_hash: str) -> SafeString:
