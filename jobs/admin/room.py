@@ -128,7 +128,7 @@ class OpenFilter(admin.SimpleListFilter):
 # Registered by `reviews.admin`, which knows the verbs and what people decided.
 class JobAdmin(JobRoom):
     to_job = ""
-    list_display: ClassVar[Any] = (
+    list_display: Any = (
         "ref",
         "status_shown",
         "job_type",
