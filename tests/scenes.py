@@ -1,9 +1,12 @@
 """A workspace in the middle of its day, made by the real engine on the real example documents."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from django.db import connection
 from django.utils import timezone
 
 from jobs import actions, leases, shipped
@@ -11,7 +14,7 @@ from jobs.documents import Upload
 from jobs.models import Job, JobType, Role, Status, User, Workspace
 from reviews.actions import Ask, decide, write_note
 from reviews.models import Ruling
-from tests.driver import Driver
+from tests.driver import Clock, Driver
 from tests.factories import WorkspaceFactory, walk
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
@@ -24,9 +27,25 @@ class Day:
     jobs: dict[str, Job]
 
 
-def day(driver: Driver, person) -> Day:
-    """`person(username, workspace, *roles)` makes somebody who can log in. Jobs in every status;
-    those named "review", "changed" and "done" hold results that the stand-in wrote."""
+def day(base_url: str, person: Callable[..., User]) -> Day:
+    """Jobs in every status; "done", "changed", "review" and "escalated" hold what the stand-in at
+    `base_url` wrote. `person(username, workspace, *roles)` makes somebody who can log in.
+
+    Runs in a thread of its own: a browser's loop may already run in the caller's.
+    """
+
+    def live() -> Day:
+        try:
+            with Driver(base_url, Clock()) as driver:
+                return _day(driver, person)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(live).result()
+
+
+def _day(driver: Driver, person: Callable[..., User]) -> Day:
     driver.clock.now = timezone.now() - timedelta(hours=3)
     shipped.load()
     digest = JobType.objects.get(slug="document-digest")
