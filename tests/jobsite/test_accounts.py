@@ -339,7 +339,9 @@ def test_the_pages_of_an_account_are_these_and_no_others():
     [accounts] = [p for p in get_resolver().url_patterns if str(p.pattern) == "accounts/"]
     ours = {pattern.name: pattern.callback for pattern in _patterns(accounts)}
     assert set(ours) == OPEN | CLOSED
-    assert {name for name, view in ours.items() if not getattr(view, "login_required", True)} == OPEN
+    assert {
+        name for name, view in ours.items() if not getattr(view, "login_required", True)
+    } == OPEN
 
 
 OPEN = {

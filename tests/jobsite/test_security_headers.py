@@ -158,7 +158,7 @@ def test_no_page_of_the_admin_holds_inline_code(browser, root):
     UserFactory(workspace=workspace, roles=[Role.ADMIN])
     JobFactory(status=Status.COMPLETED, workspace=workspace)
     seen = 0
-    for model, options in admin.site._registry.items():
+    for model in admin.site._registry:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         pages = [reverse(f"{name}_changelist"), reverse(f"{name}_add")]
         for row in model._default_manager.all()[:1]:
