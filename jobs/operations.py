@@ -170,41 +170,46 @@ def _unannounced(
 
 
 @dataclass(frozen=True)
-class Cell:
+class Row:
+    """Jobs of one status: in all, and by lane."""
+
     status: Status
-    lane: Lane | None
-    count: Counted
+    total: Counted
+    by_lane: tuple[tuple[Lane, Counted], ...]
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Jobs by status, in all and by lane. `rows` has the lanes that there are."""
+    """Jobs by status, and by those lanes that have any."""
 
-    totals: tuple[Cell, ...]
-    rows: tuple[tuple[Lane, tuple[Cell, ...]], ...]
+    lanes: tuple[Lane, ...]
+    rows: tuple[Row, ...]
+
+    def of(self, *statuses: Status) -> int:
+        return sum(row.total.number for row in self.rows if row.status in statuses)
 
 
 def counts(workspace: Workspace | None) -> Counts:
     """Of each status the newest `MOST` are looked at; archived ones are left out."""
-    found: dict[Status, dict[Lane, int]] = {}
-    cut = {}
-    for status in Status:
-        newest = jobs_of(workspace).filter(status=status).order_by("-id")[: MOST + 1]
-        kept = Q(archived_at=None)
-        by_lane = {str(lane): Count("*", filter=kept & Q(lane=lane)) for lane in Lane}
-        numbers = newest.aggregate(seen=Count("*"), **by_lane)
-        cut[status] = numbers["seen"] > MOST
-        found[status] = {lane: numbers[str(lane)] for lane in Lane}
-
-    def cell(status: Status, lane: Lane | None) -> Cell:
-        number = found[status][lane] if lane else sum(found[status].values())
-        return Cell(status, lane, Counted(min(number, MOST), more=cut[status]))
-
-    lanes = [lane for lane in Lane if any(by_lane[lane] for by_lane in found.values())]
+    found = {status: _by_lane(workspace, status) for status in Status}
+    lanes = tuple(lane for lane in Lane if any(numbers[lane] for numbers in found.values()))
     return Counts(
-        totals=tuple(cell(status, None) for status in Status),
-        rows=tuple((lane, tuple(cell(status, lane) for status in Status)) for lane in lanes),
+        lanes,
+        tuple(
+            Row(
+                status,
+                Counted(min(sum(numbers[lane] for lane in Lane), MOST), numbers["seen"] > MOST),
+                tuple((lane, Counted(numbers[lane], numbers["seen"] > MOST)) for lane in lanes),
+            )
+            for status, numbers in found.items()
+        ),
     )
+
+
+def _by_lane(workspace: Workspace | None, status: Status) -> Mapping[str, int]:
+    newest = jobs_of(workspace).filter(status=status).order_by("-id")[: MOST + 1]
+    kept = {str(lane): Count("*", filter=Q(archived_at=None, lane=lane)) for lane in Lane}
+    return newest.aggregate(seen=Count("*"), **kept)
 
 
 @dataclass(frozen=True)

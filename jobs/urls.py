@@ -1,6 +1,6 @@
 from django.urls import path
 
-from jobs.views import operations
+from jobs.views import operations, status
 from jobs.views.placeholders import soon
 
 app_name = "jobs"
@@ -18,6 +18,8 @@ urlpatterns = [
     path("operations/", operations.operations_all, name="operations_all"),
     path("jobs/<str:ref>/", soon, name="job_detail"),
     path("jobs/<str:ref>/live/", soon, name="job_live"),
+    path("jobs/<str:ref>/", status.job_detail, name="job_detail"),
+    path("jobs/<str:ref>/live/", status.job_live, name="job_live"),
     path("jobs/<str:ref>/result/", soon, name="result_download"),
     path("jobs/<str:ref>/documents/<int:position>/", soon, name="document_detail"),
     path("jobs/<str:ref>/documents/<int:position>/file/", soon, name="document_file"),
