@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar, cast
 
-from django.core.cache import cache
+from django.core.cache.backends.locmem import LocMemCache
 
 from jobs import health, operations, trends
 from jobs.health import Health
@@ -20,6 +20,8 @@ T = TypeVar("T")
 KEPT_FOR = 10
 #: The same for days that are over.
 EARLIER_KEPT_FOR = 600
+#: Of each process its own: looking at the page must not write to the database.
+kept = LocMemCache("operations", {})
 
 
 @dataclass(frozen=True)
@@ -100,4 +102,4 @@ def _earlier_days(workspace: Workspace | None, now: datetime) -> tuple[Settled, 
 
 def _kept(name: str, workspace: Workspace | None, seconds: int, make: Callable[[], T]) -> T:
     key = f"operations-{workspace.pk if workspace else 'all'}-{name}"
-    return cast(T, cache.get_or_set(key, make, seconds))
+    return cast(T, kept.get_or_set(key, make, seconds))

@@ -16,8 +16,6 @@ urlpatterns = [
     ),
     path("w/<slug:workspace>/operations/", operations.operations, name="operations"),
     path("operations/", operations.operations_all, name="operations_all"),
-    path("jobs/<str:ref>/", soon, name="job_detail"),
-    path("jobs/<str:ref>/live/", soon, name="job_live"),
     path("jobs/<str:ref>/", status.job_detail, name="job_detail"),
     path("jobs/<str:ref>/live/", status.job_live, name="job_live"),
     path("jobs/<str:ref>/result/", soon, name="result_download"),
