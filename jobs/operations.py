@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 from django_q.models import Failure, OrmQ
 
 from jobs.access import UNKNOWN_SUBMIT
@@ -17,6 +17,7 @@ from jobs.models import (
     LIVE,
     OPEN,
     Attempt,
+    Gate,
     Job,
     Lane,
     Result,
@@ -142,7 +143,7 @@ def pulse(now: datetime) -> Pulse:
         accepted_at=_latest(*accepted),
         webhook_at=webhook_at,
         unannounced_since=_unannounced(zip(ended, states, strict=True), webhook_at, now),
-        tasks=counted(OrmQ.objects.order_by()[: MOST + 1].count()),
+        tasks=queued_tasks(),
         failed_tasks=counted(len(failed)),
         failed_task=failed[0] if failed else "",
     )
@@ -185,8 +186,16 @@ class Counts:
     lanes: tuple[Lane, ...]
     rows: tuple[Row, ...]
 
-    def of(self, *statuses: Status) -> int:
-        return sum(row.total.number for row in self.rows if row.status in statuses)
+    def of(self, status: Status) -> Counted:
+        return next(row.total for row in self.rows if row.status == status)
+
+    @property
+    def queued(self) -> Counted:
+        return self.of(Status.QUEUED)
+
+    @property
+    def running(self) -> Counted:
+        return self.of(Status.RUNNING)
 
 
 def counts(workspace: Workspace | None) -> Counts:
@@ -208,7 +217,7 @@ def counts(workspace: Workspace | None) -> Counts:
 
 def _by_lane(workspace: Workspace | None, status: Status) -> Mapping[str, int]:
     newest = jobs_of(workspace).filter(status=status).order_by("-id")[: MOST + 1]
-    kept = {str(lane): Count("*", filter=Q(archived_at=None, lane=lane)) for lane in Lane}
+    kept = {str(lane): Count("pk", filter=Q(archived_at=None, lane=lane)) for lane in Lane}
     return newest.aggregate(seen=Count("*"), **kept)
 
 
@@ -337,8 +346,42 @@ def _put_aside(workspace: Workspace | None) -> tuple[tuple[str, ...], tuple[str,
     return tuple(struck), tuple(put_off)
 
 
+# Plain numbers, for whoever keeps their course --------------------------------------------------
+
+
 def live_counts() -> list[tuple[str, str, str, int]]:
     """Jobs that are not settled, as (workspace, lane, status, number), for all workspaces."""
     live = Job.objects.filter(status__in=sorted(LIVE)).order_by()
     groups = live.values_list("workspace__slug", "lane", "status").annotate(number=Count("*"))
     return [(slug, lane, status, number) for slug, lane, status, number in groups]
+
+
+def open_attempts() -> dict[str, int]:
+    """Attempts under way, by every state that such a one can have."""
+    rows = Attempt.objects.filter(state__in=sorted(OPEN), next_check_at__isnull=False).order_by()
+    found = dict(rows.values_list("state").annotate(number=Count("*")))
+    return {state.value: found.get(state.value, 0) for state in sorted(OPEN)}
+
+
+def sweep_totals() -> tuple[datetime | None, int, int]:
+    """The last heartbeat, and how many sweeps and requests there have been."""
+    found = SweepSlot.objects.aggregate(
+        beat_at=Max("beat_at"), sweeps=Sum("sweeps"), requests=Sum("requests")
+    )
+    return found["beat_at"], found["sweeps"] or 0, found["requests"] or 0
+
+
+def queued_tasks() -> Counted:
+    return counted(OrmQ.objects.order_by()[: MOST + 1].count())
+
+
+def webhooks_since(since: datetime) -> Counted:
+    arrived = WebhookReceipt.objects.filter(received_at__gte=since).exclude(event_type="operator")
+    return counted(arrived.order_by()[: MOST + 1].count())
+
+
+def open_reviews(now: datetime) -> tuple[int, int]:
+    """Gates that are open, and those of them that are overdue."""
+    gates = Gate.objects.filter(closed_at=None).order_by()
+    found = gates.aggregate(number=Count("*"), overdue=Count("pk", filter=Q(due_at__lt=now)))
+    return found["number"], found["overdue"]

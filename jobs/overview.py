@@ -37,6 +37,11 @@ class Numbers:
     durations: Durations
 
     @property
+    def failed_today(self) -> int:
+        """Jobs that failed or expired within 24 hours by a fault, and have stayed so."""
+        return sum(cause.day for cause in self.causes if cause.explanation.fault)
+
+    @property
     def today(self) -> Settled:
         return self.days[-1]
 

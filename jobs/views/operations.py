@@ -42,9 +42,19 @@ def operations_all(request: HttpRequest) -> HttpResponse:
 @vary_on_headers("HX-Request")
 def _page(request: HttpRequest, workspace: Workspace | None) -> HttpResponse:
     """The whole page, or only the part of it that goes on being renewed."""
-    seen = overview(workspace, now=timezone.now())
+    now = timezone.now()
+    seen = overview(workspace, now=now)
     name = "jobs/operations.html" + ("#live" if request.headers.get("HX-Request") else "")
-    context = {"workspace": workspace, "seen": seen, "outcomes": OUTCOMES, **_charts(seen.numbers)}
+    context = {
+        "workspace": workspace,
+        "seen": seen,
+        "late": seen.pulse.late_by(now),
+        "outcomes": OUTCOMES,
+        "hours": [
+            (hour.at, [hour.by_status.get(s, 0) for s in OUTCOMES]) for hour in seen.numbers.hours
+        ],
+        **_charts(seen.numbers),
+    }
     return render(request, name, context)
 
 
