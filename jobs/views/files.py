@@ -2,14 +2,16 @@
 
 from typing import Any
 
+from django.core.exceptions import PermissionDenied
 from django.core.files.base import File
+from django.db.models import QuerySet
 from django.db.models.fields.files import FieldFile
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from jobs.access import readable_results
+from jobs.access import Action, allowed_actions, readable_results
 from jobs.models import Citation, Document, Job, Result
 from jobs.pages import job_or_404, person
 from jobs.rendering import unseen
@@ -54,7 +56,7 @@ def document_file(request: HttpRequest, ref: str, position: int) -> HttpResponse
 @require_safe
 def result_file(request: HttpRequest, ref: str, attempt: int, position: int) -> HttpResponseBase:
     job = job_or_404(request, ref)
-    result = get_object_or_404(readable_results(person(request), job), attempt__number=attempt)
+    result = get_object_or_404(_results(request, job), attempt__number=attempt)
     file = get_object_or_404(result.files, position=position)
     return _file(request, job, file.file, file.name, file.content_type)
 
@@ -63,9 +65,9 @@ def result_file(request: HttpRequest, ref: str, attempt: int, position: int) -> 
 def result_download(request: HttpRequest, ref: str) -> HttpResponseBase:
     """The whole of a result: the one of ``?attempt=``, or the last that this person may read."""
     job = job_or_404(request, ref)
-    result = _result(request, job)
+    result = _chosen(_results(request, job), request)
     if result is None:
-        raise Http404(f"{job.ref} has no result that you may see.")
+        raise Http404(f"{job.ref} has no such result.")
     response: HttpResponse
     match request.GET.get("format", "md"):
         case "md":
@@ -88,8 +90,15 @@ def _number(request: HttpRequest, name: str) -> int | None:
     return int(given) if given.isascii() and given.isdigit() and len(given) < 8 else None
 
 
-def _result(request: HttpRequest, job: Job) -> Result | None:
-    results = readable_results(person(request), job)
+def _results(request: HttpRequest, job: Job) -> QuerySet[Result]:
+    """The results, for whoever may read one: a requester's may still be somebody else's to judge."""
+    reading = allowed_actions(person(request), job)[Action.READ_RESULT]
+    if not reading.allowed:
+        raise PermissionDenied(reading.why)
+    return readable_results(person(request), job)
+
+
+def _chosen(results: QuerySet[Result], request: HttpRequest) -> Result | None:
     attempt = _number(request, "attempt")
     return results.first() if attempt is None else results.filter(attempt__number=attempt).first()
 
@@ -98,7 +107,7 @@ def _quotes(
     request: HttpRequest, job: Job, document: Document
 ) -> tuple[list[Citation], Citation | None]:
     """The places that a result cites in the document, and the one that was asked for."""
-    result = _result(request, job)
+    result = _chosen(readable_results(person(request), job), request)
     if result is None:
         return [], None
     quotes = list(
