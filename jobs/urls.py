@@ -1,5 +1,6 @@
 from django.urls import path
 
+from jobs.views import status
 from jobs.views.placeholders import soon
 
 app_name = "jobs"
@@ -15,8 +16,8 @@ urlpatterns = [
     ),
     path("w/<slug:workspace>/operations/", soon, name="operations"),
     path("operations/", soon, name="operations_all"),
-    path("jobs/<str:ref>/", soon, name="job_detail"),
-    path("jobs/<str:ref>/live/", soon, name="job_live"),
+    path("jobs/<str:ref>/", status.job_detail, name="job_detail"),
+    path("jobs/<str:ref>/live/", status.job_live, name="job_live"),
     path("jobs/<str:ref>/result/", soon, name="result_download"),
     path("jobs/<str:ref>/documents/<int:position>/", soon, name="document_detail"),
     path("jobs/<str:ref>/documents/<int:position>/file/", soon, name="document_file"),

@@ -36,7 +36,8 @@
         said = duration((now - at) / 1000);
       } else {
         const seconds = (at - now) / 1000;
-        said = seconds > 0.5 ? `in ${duration(seconds)}` : `${duration(-seconds)} ago`;
+        const past = element.dataset.moment === "coming" ? "now" : `${duration(-seconds)} ago`;
+        said = seconds > 0.5 ? `in ${duration(seconds)}` : past;
       }
       if (element.textContent !== said) element.textContent = said;
     }
