@@ -141,9 +141,13 @@ def recent(user: User, workspace: Workspace) -> list[Decision]:
 
 def _waiting(user: User, workspace: Workspace, *, everyone: bool) -> JobQuerySet:
     jobs = Job.objects.all() if everyone else Job.objects.awaiting(user)
-    # The gate is open wherever the status says so; said again, as the index holds open ones alone.
+    # A job that needs review has its open gate. That is said again for the database's sake: it can
+    # then walk the index of open gates in the order of the page, and stop when that is full.
     return jobs.filter(
-        workspace=workspace, status=Status.NEEDS_REVIEW, open_gate__closed_at__isnull=True
+        workspace=workspace,
+        status=Status.NEEDS_REVIEW,
+        open_gate__due_at__isnull=False,
+        open_gate__closed_at__isnull=True,
     )
 
 
