@@ -1,6 +1,6 @@
 from django.urls import path
 
-from jobs.views import status
+from jobs.views import operations, status
 from jobs.views.placeholders import soon
 
 app_name = "jobs"
@@ -14,8 +14,8 @@ urlpatterns = [
         soon,
         name="upload_remove",
     ),
-    path("w/<slug:workspace>/operations/", soon, name="operations"),
-    path("operations/", soon, name="operations_all"),
+    path("w/<slug:workspace>/operations/", operations.operations, name="operations"),
+    path("operations/", operations.operations_all, name="operations_all"),
     path("jobs/<str:ref>/", status.job_detail, name="job_detail"),
     path("jobs/<str:ref>/live/", status.job_live, name="job_live"),
     path("jobs/<str:ref>/result/", soon, name="result_download"),

@@ -94,6 +94,18 @@
     for (const element of document.querySelectorAll("[data-live]")) htmx.trigger(element, "look");
   });
 
+  // A page that cannot be renewed says so, until it can.
+  const away = document.getElementById("away");
+  function reached(event, whether) {
+    if (away && event.target.matches("[data-live]")) {
+      away.textContent = whether ? "" : "Jobsite cannot be reached. What you see may be old; it is tried again.";
+    }
+  }
+  for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
+    document.addEventListener(name, (event) => reached(event, false));
+  }
+  document.addEventListener("htmx:afterOnLoad", (event) => reached(event, true));
+
   // What a person has opened stays open, and what they typed stays, when a fragment is renewed.
   if (window.Idiomorph) {
     Idiomorph.defaults.ignoreActiveValue = true;

@@ -45,7 +45,7 @@ class Visitor:
     def log_in(self, username: str, password: str = PASSWORD) -> Page:
         page = self.page
         page.goto("/accounts/login/")
-        page.get_by_label("Username").fill(username)
+        page.get_by_label("Username or e-mail").fill(username)
         page.get_by_label("Password", exact=True).fill(password)
         page.get_by_role("button", name="Log in").click()
         page.wait_for_url(lambda url: "/accounts/login/" not in url)
