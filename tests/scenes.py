@@ -125,5 +125,3 @@ def _day(driver: Driver, person: Callable[..., User]) -> Day:
     for job in made.values():
         job.refresh_from_db()
     return Day(workspace, people, made)
-
-
