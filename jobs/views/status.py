@@ -10,9 +10,10 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from jobs import forecast
-from jobs.access import Action, allowed_actions, may_submit
+from jobs.access import Action, allowed_actions, may_submit, readable_results
 from jobs.models import Attempt, Job, Result, Status, SweepSlot
 from jobs.pages import job_or_404, person
+from jobs.rendering import ResultView, result_view
 from jobs.standing import standing, steps
 
 #: Seconds between two looks of an open page.
@@ -42,7 +43,7 @@ def _shown(request: HttpRequest, job: Job) -> dict[str, Any]:
     may = allowed_actions(user, job)
     attempts = list(job.attempts.order_by("number").prefetch_related("turns"))
     events = list(job.events.order_by("-seq")[:MOST_EVENTS])[::-1]
-    result = _result(job) if may[Action.READ_RESULT].allowed else None
+    result = readable_results(user, job).first()
     return {
         "job": job,
         "now": now,
@@ -65,6 +66,7 @@ def _shown(request: HttpRequest, job: Job) -> dict[str, Any]:
         "inputs": _inputs(job),
         "documents": job.documents.defer("text"),
         "result": result,
+        "view": _view(job, result) if result else None,
         "withheld": may[Action.READ_RESULT].why,
         "inspects": may[Action.INSPECT].allowed,
         "may_submit": may_submit(user, job.workspace),
@@ -72,10 +74,9 @@ def _shown(request: HttpRequest, job: Job) -> dict[str, Any]:
     }
 
 
-def _result(job: Job) -> Result | None:
-    """What the job's last attempt produced, if anything."""
-    results = Result.objects.filter(attempt__job=job).select_related("attempt")
-    return results.order_by("-attempt__number").first()
+def _view(job: Job, result: Result) -> ResultView:
+    citations = result.citations.select_related("document").defer("document__text")
+    return result_view(job, result, citations=citations, files=result.files.all())
 
 
 def _inputs(job: Job) -> list[tuple[str, Any]]:
