@@ -75,4 +75,4 @@ def test_a_requester_does_not_get_into_the_admin(page):
     user.set_password("correct horse")
     user.save()
     log_in(page, user)
-    expect(page.get_by_text("staff account")).to_be_visible()
+    expect(page.get_by_role("heading", name="Not allowed")).to_be_visible()
