@@ -8,25 +8,20 @@ from typing import Any
 from django.db.models import QuerySet
 
 from jobs import requests
-from jobs.models import (
-    Attempt,
-    Citation,
-    Document,
-    GateKind,
-    Job,
-    Result,
-    ResultFile,
-    ToolCall,
-)
+from jobs.models import Attempt, Citation, Document, GateKind, Job, Result, ToolCall
+from jobs.rendering import ResultView, result_view, unseen
 from reviews.models import Decision, ReviewerNote
 
+#: Citations of this kind are quotes from documents; the other ones stand with the result.
+QUOTE = "quote"
 #: Of each kind of evidence; a page with more would not be read.
 MOST_SHOWN = 200
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What would be sent, taken apart for people; `body` is all of it as JSON."""
+    """What would be sent, taken apart for people and with its hidden characters named; `body` is
+    all of it as JSON."""
 
     model: str
     instructions: str
@@ -38,19 +33,19 @@ class Planned:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a result rests on. The counts are of all there is."""
+    """What a result rests on, beside what `view` shows with it. The counts are of all there is."""
 
-    citations: Sequence[Citation]
-    citation_count: int
+    view: ResultView
+    quotes: Sequence[Citation]
+    quote_count: int
     tool_calls: Sequence[ToolCall]
     tool_call_count: int
-    files: Sequence[ResultFile]
 
 
 @dataclass(frozen=True)
 class Case:
     """`planned` before a run, `result` and its `evidence` after one; neither where there is nothing
-    to judge yet. `content_hash` is that of the open gate, or ""."""
+    to look at yet. `content_hash` is that of the open gate, or ""."""
 
     planned: Planned | None
     result: Result | None
@@ -71,7 +66,7 @@ def case(job: Job) -> Case:
     return Case(
         planned=_planned(job) if before_run else None,
         result=result,
-        evidence=_evidence(result) if result else None,
+        evidence=_evidence(job, result) if result else None,
         content_hash=gate.content_hash if gate else "",
         inputs=_inputs(job),
         documents=job.documents.defer("text"),
@@ -83,20 +78,23 @@ def case(job: Job) -> Case:
 
 def _judged(job: Job, attempts: Sequence[Attempt]) -> Result | None:
     """The result at the gate; without one, the last that there is."""
-    if job.open_gate and job.open_gate.result:
-        return job.open_gate.result
-    return next((attempt.result for attempt in attempts if hasattr(attempt, "result")), None)
+    results = [attempt.result for attempt in attempts if hasattr(attempt, "result")]
+    at_gate = job.open_gate.result_id if job.open_gate else None
+    return next((result for result in results if at_gate in (None, result.pk)), None)
 
 
-def _evidence(result: Result) -> Evidence:
-    citations = result.citations.select_related("document").defer("document__text", "raw")
-    calls = result.tool_calls.defer("raw")
+def _evidence(job: Job, result: Result) -> Evidence:
+    citations = list(
+        result.citations.select_related("document").defer("document__text", "raw").all()
+    )
+    quotes = [citation for citation in citations if citation.kind == QUOTE]
+    calls = list(result.tool_calls.defer("raw"))
     return Evidence(
-        citations=list(citations[:MOST_SHOWN]),
-        citation_count=result.citations.count(),
-        tool_calls=list(calls[:MOST_SHOWN]),
-        tool_call_count=result.tool_calls.count(),
-        files=list(result.files.all()),
+        view=result_view(job, result, citations=citations, files=result.files.all()),
+        quotes=quotes[:MOST_SHOWN],
+        quote_count=len(quotes),
+        tool_calls=calls[:MOST_SHOWN],
+        tool_call_count=len(calls),
     )
 
 
@@ -105,15 +103,15 @@ def _planned(job: Job) -> Planned:
     shown = {"model", "instructions", "input", "tools", "background", "store"}
     return Planned(
         model=body["model"],
-        instructions=body["instructions"],
-        message=body["input"][0]["content"][-1]["text"],
+        instructions=unseen.shown(body["instructions"]),
+        message=unseen.shown(body["input"][0]["content"][-1]["text"]),
         tools=[str(tool.get("type", "unknown")) for tool in body.get("tools", [])],
         options=[
             (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
             for name, value in body.items()
             if name not in shown
         ],
-        body=json.dumps(body, indent=2, ensure_ascii=False),
+        body=unseen.shown(json.dumps(body, indent=2, ensure_ascii=False)),
     )
 
 

@@ -37,8 +37,11 @@ class RulingForm(forms.Form):
         note.help_text = _READERS.get(ruling, "It stays in the job's history.")
         # The rule is the domain's; this is only how the field says it.
         note.widget.attrs["required"] = self.needs_note
-        if not self.needs_note:
-            note.label_suffix = ""
+
+    @property
+    def asked(self) -> list[forms.BoundField]:
+        """The fields that a person fills in."""
+        return [field for field in self.visible_fields() if field.name != "note"] + [self["note"]]
 
     @property
     def needs_note(self) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
+from uuid import UUID
 
 from django.db.models import F, Q
 from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan
@@ -160,7 +161,7 @@ def _place_of(job: Job) -> str:
     return str(_Place(job.open_gate.due_at, job.open_gate.pk))
 
 
-def _whom(job: Job, user: User, theirs: set[object]) -> str:
+def _whom(job: Job, user: User, theirs: set[UUID]) -> str:
     if job.pk in theirs:
         return ""
     if job.requester_id == user.pk:

@@ -27,9 +27,10 @@ ORDER = (
 DESK = ORDER[:6]
 #: Shown only where they apply: elsewhere nobody misses them.
 RARE = frozenset({Ruling.USE_RESULT, Ruling.REOPEN, Ruling.SETTLE, Ruling.ARCHIVE})
-#: Carried out from the review page at once, with the words that were written there. The others ask
-#: first: they end the job, or throw away and pay again.
-AT_ONCE = frozenset({Ruling.APPROVE, Ruling.REQUEST_CHANGES, Ruling.ESCALATE})
+#: What the review page's button says in `ask`: nothing, and the ruling is carried out at once;
+#: "words", where it asks for those that are missing; "first", where it ends the job, or throws away
+#: and pays again.
+_ASKS = {Ruling.APPROVE: "", Ruling.REQUEST_CHANGES: "words", Ruling.ESCALATE: "words"}
 DANGEROUS = frozenset({Ruling.REJECT, Ruling.CANCEL})
 
 _ICONS = {
@@ -68,7 +69,7 @@ class Offer:
     url: str
     kind: str
     icon: str
-    asks: bool = True
+    asks: str = "first"
     why: str = ""
     forbidden: bool = False
 
@@ -87,7 +88,7 @@ def offers(user: User, job: Job, rulings: Iterable[Ruling] = ORDER) -> list[Offe
             url_of(ruling, job),
             _kind(ruling),
             _ICONS[ruling],
-            asks=ruling not in AT_ONCE,
+            asks=_ASKS.get(ruling, "first"),
             why=may[Action(ruling.value)].why,
             forbidden=may[Action(ruling.value)].forbidden,
         )
@@ -95,9 +96,15 @@ def offers(user: User, job: Job, rulings: Iterable[Ruling] = ORDER) -> list[Offe
     ]
 
 
+def at_the_desk(user: User, job: Job) -> list[Offer]:
+    """The buttons of the review page: a reviewer's work always, what is rare where it applies."""
+    every = offers(user, job)
+    return [offer for offer in every if offer.value in DESK or offer.allowed]
+
+
 def on_the_job(user: User, job: Job) -> Sequence[Offer]:
-    """The buttons of a page about the job. What is decided by looking at the result is decided on
-    the review page, to which the first button leads."""
+    """The buttons of a page about the job. Whoever decides by looking at the result is led to the
+    review page."""
     at_gate = {action.value for action in AT_GATE}
     every = offers(user, job)
     judges = any(offer.allowed and offer.value in at_gate for offer in every)
@@ -111,7 +118,7 @@ def on_the_job(user: User, job: Job) -> Sequence[Offer]:
     if judges:
         url = reverse("reviews:job_review", args=[job.ref])
         # What to do with a result under review is decided there as well.
-        return [Offer("review", "Review", url, "primary", "eye", asks=False)]
+        return [Offer("review", "Review", url, "primary", "eye")]
     return rest
 
 

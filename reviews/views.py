@@ -12,9 +12,17 @@ from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from jobs.access import SEES_ALL, Action, NotAllowed, NotNow, may_review, require, roles_of
+from jobs.access import (
+    Action,
+    NotAllowed,
+    NotNow,
+    allowed_actions,
+    may_review,
+    require,
+    roles_of,
+)
 from jobs.actions import BadInput
-from jobs.models import Job, JobType
+from jobs.models import SEES_ALL, Job, JobType
 from jobs.pages import job_or_404, person, workspace_or_404
 from reviews import inbox, offers
 from reviews.actions import NoteMissing, NotLooked, decide, write_note
@@ -45,7 +53,7 @@ def review_inbox(request: HttpRequest, workspace: str) -> HttpResponse:
         "count": inbox.count(user, found, everyone=not reviews),
         "elsewhere": inbox.elsewhere(user, found),
     }
-    if request.htmx:
+    if "HX-Request" in request.headers:
         return render(request, "reviews/inbox.html#waiting", context)
     context |= {
         "types": JobType.objects.filter(jobs__workspace=found).distinct().order_by("name"),
@@ -81,12 +89,12 @@ def note_write(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def job_decide(request: HttpRequest, ref: str, ruling: Ruling) -> HttpResponse:
-    """Any ruling. GET, and a POST that names `ask`, show what would happen and ask."""
+    """Any ruling: asked for on its own page, carried out by POST."""
     job = job_or_404(request, ref)
     user = person(request)
     form = _form(request, job, ruling)
     try:
-        if request.method != "POST" or "ask" in request.POST:
+        if _only_asks(request):
             require(user, job, Action(ruling.value))
         elif form.is_valid():
             decide(job.pk, form.ask(user, timezone.now()))
@@ -102,7 +110,6 @@ def job_decide(request: HttpRequest, ref: str, ruling: Ruling) -> HttpResponse:
 
 def _form(request: HttpRequest, job: Job, ruling: Ruling) -> RulingForm:
     if request.method == "POST":
-        # What only asks has not been filled in yet: it is shown without complaints.
         return ruling_form(ruling, request.POST)
     seen = job.open_gate.content_hash if job.open_gate else ""
     following = request.GET.get("next", "")
@@ -118,27 +125,34 @@ def _confirm(request: HttpRequest, job: Job, form: RulingForm) -> HttpResponse:
         "back": _next(request) or job.get_absolute_url(),
         "case": case(job) if _inspects(request, job) and job.open_gate else None,
     }
-    asked = request.method != "POST" or "ask" in request.POST
-    return render(request, "reviews/decide.html", context, status=200 if asked else 422)
+    status = 200 if _only_asks(request) else 422
+    return render(request, "reviews/decide.html", context, status=status)
+
+
+def _only_asks(request: HttpRequest) -> bool:
+    """Whether nothing is decided yet: the ruling's page is opened, or the review page leads to it
+    with what was typed there ("words": where nothing was)."""
+    asks = request.POST.get("ask")
+    if asks == "words":
+        return not request.POST.get("note", "").strip()
+    return request.method != "POST" or asks is not None
 
 
 def _desk(request: HttpRequest, job: Job, form: NoteForm) -> HttpResponse:
     user = person(request)
-    try:
-        require(user, job, Action.INSPECT)
-    except NotAllowed as error:
-        return _refused(request, job, error)
-    inbox_url = reverse("reviews:inbox", args=[job.workspace.slug])
-    every = offers.offers(user, job)
+    may = allowed_actions(user, job)
+    if not may[Action.INSPECT].allowed:
+        return _refused(request, job, NotAllowed(may[Action.INSPECT].why))
+    verbs = offers.at_the_desk(user, job)
     context = {
         "job": job,
         "case": case(job),
-        "verbs": [offer for offer in every if offer.value in offers.DESK],
-        "rare": [offer for offer in every if offer.value in offers.RARE and offer.allowed],
-        "may_note": offers.may_note(user, job),
+        "verbs": verbs,
+        "decides": any(verb.allowed for verb in verbs),
+        "notes_allowed": may[Action.NOTE].allowed,
         "note_form": form,
-        "inbox_url": inbox_url,
-        "now": timezone.now(),
+        "inbox_url": reverse("reviews:inbox", args=[job.workspace.slug]),
+        "overdue": job.open_gate is not None and job.open_gate.due_at <= timezone.now(),
     }
     return render(request, "reviews/job_review.html", context, status=422 if form.errors else 200)
 
@@ -189,4 +203,4 @@ def _next(request: HttpRequest) -> str:
 
 
 def _inspects(request: HttpRequest, job: Job) -> bool:
-    return offers.may(person(request), job, Action.INSPECT)
+    return allowed_actions(person(request), job)[Action.INSPECT].allowed
