@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from jobs import actions, leases, shipped
 from jobs.documents import Upload
-from jobs.models import Job, JobType, Role, Status, User, Workspace
+from jobs.models import Job, JobType, Role, Status, User, WebhookReceipt, Workspace
 from reviews.actions import Ask, decide, write_note
 from reviews.models import Ruling
 from tests.driver import Clock, Driver
@@ -113,15 +113,31 @@ def _day(driver: Driver, person: Callable[..., User]) -> Day:
         submit("escalated", digest, input={}, uploads=[document("incident-review.md")], pause=60)
     )
     rule("escalated", Ruling.ESCALATE, "reviewer", "It names a customer: a lead should decide.")
-    for name, status in (
-        ("failed", Status.FAILED),
-        ("canceled", Status.CANCELED),
-        ("running", Status.RUNNING),
-        ("queued", Status.QUEUED),
+    for name, status, topic in (
+        ("failed", Status.FAILED, "webhooks that come late"),
+        ("canceled", Status.CANCELED, "webhooks that come twice"),
+        ("running", Status.RUNNING, "queues that lose nothing"),
+        ("queued", Status.QUEUED, "token costs of long answers"),
     ):
-        job = submit(name, brief, input={"topic": f"webhooks that come late ({name})"}, pause=60)
+        if name == "running":
+            driver.clock.now = timezone.now() - timedelta(seconds=75)
+        job = submit(name, brief, input={"topic": topic}, pause=30)
         walk(job, status, now=driver.clock.now)
-    leases.Slot.claim(now=timezone.now())
+    # As if a cluster were at work: it heard of the running job just now, and was told by webhooks.
+    now = timezone.now()
+    made["running"].attempts.update(last_heard_at=now, next_check_at=now + timedelta(minutes=5))
+    made["queued"].attempts.update(next_check_at=now + timedelta(minutes=5))
+    for response in made["done"].attempts.values_list("turns__response_id", flat=True):
+        WebhookReceipt.objects.create(
+            webhook_id=f"wh_{response}",
+            event_type="response.completed",
+            response_id=response,
+            body=b"{}",
+            received_at=now - timedelta(minutes=2),
+            outcome="known",
+        )
+    while leases.Slot.claim(now=now):
+        pass
     for job in made.values():
         job.refresh_from_db()
     return Day(workspace, people, made)
