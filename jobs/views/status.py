@@ -14,7 +14,7 @@ from jobs.access import Action, allowed_actions, may_submit, readable_results
 from jobs.models import Attempt, Job, Result, Status, SweepSlot
 from jobs.pages import job_or_404, person
 from jobs.rendering import ResultView, result_view
-from jobs.standing import standing, steps
+from jobs.standing import HEART_STOPPED, standing, steps
 
 #: Seconds between two looks of an open page.
 LOOKS = {Status.QUEUED: 2, Status.RUNNING: 2, Status.NEEDS_REVIEW: 5}
@@ -63,11 +63,10 @@ def _shown(request: HttpRequest, job: Job) -> dict[str, Any]:
         "attempts": attempts if may[Action.INSPECT].allowed else [],
         "tries": len(attempts),
         "events": events,
-        "inputs": _inputs(job),
+        "inputs": job.titled_input(),
         "documents": job.documents.defer("text"),
         "result": result,
         "view": _view(job, result) if result else None,
-        "withheld": may[Action.READ_RESULT].why,
         "inspects": may[Action.INSPECT].allowed,
         "may_submit": may_submit(user, job.workspace),
         "is_requester": job.requester_id == user.pk,
@@ -75,26 +74,15 @@ def _shown(request: HttpRequest, job: Job) -> dict[str, Any]:
 
 
 def _view(job: Job, result: Result) -> ResultView:
-    citations = result.citations.select_related("document").defer("document__text")
+    citations = result.citations.select_related("document").defer("document__text", "raw")
     return result_view(job, result, citations=citations, files=result.files.all())
-
-
-def _inputs(job: Job) -> list[tuple[str, Any]]:
-    """The input under the titles that its form had."""
-    properties = job.job_type.input_schema.get("properties", {})
-    titles = {
-        name: schema.get("title", name)
-        for name, schema in properties.items()
-        if isinstance(schema, dict)
-    }
-    return [(str(titles.get(name, name)), value) for name, value in job.input.items()]
 
 
 def _version(job: Job) -> str:
     """Changes with whatever a page shows of the job, clocks aside."""
     attempt = Attempt.objects.filter(job=job).order_by("-number").first()
     beat = SweepSlot.objects.aggregate(at=Max("beat_at"))["at"]
-    working = beat is not None and (timezone.now() - beat).total_seconds() < 30
+    working = beat is not None and timezone.now() - beat < HEART_STOPPED
     gate = job.open_gate
     said = [
         job.event_count,
