@@ -2,6 +2,7 @@
 
 import secrets
 import uuid
+from datetime import datetime
 
 from uuid_utils.compat import uuid7 as _uuid7
 
@@ -13,6 +14,11 @@ REF_LENGTH = 7
 def uuid7() -> uuid.UUID:
     """A new id that sorts by its time of making."""
     return _uuid7()
+
+
+def first_id_at(moment: datetime) -> uuid.UUID:
+    """Where the ids of a moment begin: rows made since then are those with ``id >=`` it."""
+    return uuid.UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def new_ref() -> str:

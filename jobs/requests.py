@@ -90,9 +90,16 @@ def content_hash(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def planned(job: Job) -> dict[str, Any]:
+    """What the job's first attempt sends, as it is stored, without the ids that it will carry."""
+    body = describe(Turn(attempt=Attempt(job=job, cause=Cause.FIRST)))
+    del body["metadata"]
+    return body
+
+
 def planned_hash(job: Job) -> str:
     """The content hash of what the job's first attempt sends."""
-    return content_hash(describe(Turn(attempt=Attempt(job=job, cause=Cause.FIRST))))
+    return content_hash(planned(job))
 
 
 def may_run(job: Job) -> bool:

@@ -1,5 +1,6 @@
 from django.urls import path
 
+from jobs.views import files, operations, status
 from jobs.views.placeholders import soon
 
 app_name = "jobs"
@@ -13,12 +14,16 @@ urlpatterns = [
         soon,
         name="upload_remove",
     ),
-    path("w/<slug:workspace>/operations/", soon, name="operations"),
-    path("operations/", soon, name="operations_all"),
-    path("jobs/<str:ref>/", soon, name="job_detail"),
-    path("jobs/<str:ref>/live/", soon, name="job_live"),
-    path("jobs/<str:ref>/result/", soon, name="result_download"),
-    path("jobs/<str:ref>/documents/<int:position>/", soon, name="document_detail"),
-    path("jobs/<str:ref>/documents/<int:position>/file/", soon, name="document_file"),
-    path("jobs/<str:ref>/files/<int:attempt>/<int:position>/", soon, name="result_file"),
+    path("w/<slug:workspace>/operations/", operations.operations, name="operations"),
+    path("operations/", operations.operations_all, name="operations_all"),
+    path("jobs/<str:ref>/", status.job_detail, name="job_detail"),
+    path("jobs/<str:ref>/live/", status.job_live, name="job_live"),
+    path("jobs/<str:ref>/result/", files.result_download, name="result_download"),
+    path("jobs/<str:ref>/documents/<int:position>/", files.document_detail, name="document_detail"),
+    path(
+        "jobs/<str:ref>/documents/<int:position>/file/", files.document_file, name="document_file"
+    ),
+    path(
+        "jobs/<str:ref>/files/<int:attempt>/<int:position>/", files.result_file, name="result_file"
+    ),
 ]

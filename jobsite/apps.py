@@ -5,4 +5,4 @@ class JobsiteConfig(AppConfig):
     name = "jobsite"
 
     def ready(self) -> None:
-        from jobsite import checks  # noqa: F401 - registers them
+        from jobsite import accounts, checks  # noqa: F401 - what they register

@@ -9,6 +9,9 @@ from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, Warning
 
+#: Characters. Shorter ones can be guessed.
+LEAST_KEY = 32
+
 
 @checks.register(Tags.security)
 def settings_can_be_used(**kwargs: Any) -> list[CheckMessage]:
@@ -40,7 +43,32 @@ def settings_can_be_used(**kwargs: Any) -> list[CheckMessage]:
                 id="jobsite.E006",
             )
         )
+    if not settings.DEBUG:
+        known = {check_id for check_id, _text, _hint in settings.SETTINGS_PROBLEMS}
+        problems += [
+            Error(
+                f"{name} is shorter than {LEAST_KEY} characters.",
+                hint=f"Set {name} or {name}_FILE to 50 random characters.",
+                id="jobsite.E007",
+            )
+            for name in ("SECRET_KEY", "AUDIT_KEY")
+            if len(getattr(settings, name)) < LEAST_KEY
+            if not (name == "SECRET_KEY" and "jobsite.E003" in known)
+        ]
     return problems
+
+
+@checks.register(Tags.security, deploy=True)
+def hosts_are_named(**kwargs: Any) -> list[CheckMessage]:
+    if "*" not in settings.ALLOWED_HOSTS:
+        return []
+    return [
+        Warning(
+            "ALLOWED_HOSTS lets every host name in.",
+            hint="Name them: links in mails carry the name that the request came with.",
+            id="jobsite.W002",
+        )
+    ]
 
 
 @checks.register(Tags.security, deploy=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+from csp.constants import NONE, SELF
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -68,6 +69,12 @@ def _list(value: str) -> list[str]:
 def _port(value: str) -> int:
     if not 1 <= int(value) <= 65535:
         raise ValueError(f"{value} is no port")
+    return int(value)
+
+
+def _count(value: str) -> int:
+    if int(value) < 0:
+        raise ValueError(f"{value} is less than none")
     return int(value)
 
 
@@ -131,18 +138,26 @@ INSTALLED_APPS = [
     "template_partials",
     "simple_history",
     "django_q",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "csp",
 ]
 
 MIDDLEWARE = [
+    # First, so that redirects to https, static files and errors carry their headers as well.
+    "csp.middleware.CSPMiddleware",
+    "jobsite.headers.headers",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "jobsite.login.FragmentsRequireLogin",
     "simple_history.middleware.HistoryRequestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]
@@ -150,8 +165,6 @@ MIDDLEWARE = [
 ROOT_URLCONF = "jobsite.urls"
 WSGI_APPLICATION = "jobsite.wsgi.application"
 AUTH_USER_MODEL = "jobs.User"
-LOGIN_URL = "admin:login"
-LOGIN_REDIRECT_URL = "admin:index"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 TEMPLATES = [
@@ -174,12 +187,6 @@ TEMPLATES = [
 
 #: As the style sheet calls them.
 MESSAGE_TAGS = {10: "info", 20: "info", 25: "good", 30: "warn", 40: "bad"}
-
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": f"django.contrib.auth.password_validation.{name}"}
-    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator")
-    + ("CommonPasswordValidator", "NumericPasswordValidator")
-]
 
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
@@ -214,6 +221,16 @@ else:
     _database.setdefault("CONN_MAX_AGE", 60)
     _database["CONN_HEALTH_CHECKS"] = True
 DATABASES = {"default": _database}
+
+#: Shared by all processes: rate limits count what each of them sees, and a code for the second step
+#: works once, whichever of them is asked. Too small a table would forget counts that still hold.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "cache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
 
 # Files ----------------------------------------------------------------------------------------
 
@@ -253,10 +270,15 @@ EMAIL_HOST_USER = _email.get("EMAIL_HOST_USER") or ""
 EMAIL_HOST_PASSWORD = _email.get("EMAIL_HOST_PASSWORD") or ""
 EMAIL_USE_TLS = _email.get("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = _email.get("EMAIL_USE_SSL", False)
+#: Seconds. A mail server that does not answer must not hold what sends.
+EMAIL_TIMEOUT = 10
 EMAIL_FILE_PATH = _email.get("EMAIL_FILE_PATH") or None
 #: Who hears of a refused key or an empty account: addresses, separated by commas.
 OPERATORS = _read("OPERATORS", _list, [], "E-mail addresses, separated by commas.")
 DEFAULT_FROM_EMAIL = _text("DEFAULT_FROM_EMAIL", "jobsite@localhost")
+
+#: What Prometheus shows to read /metrics. Without one there is no such page.
+METRICS_KEY = _text("METRICS_KEY")
 
 # The provider ---------------------------------------------------------------------------------
 
@@ -302,18 +324,73 @@ Q_CLUSTER = {
     "log_level": _read("QUEUE_LOG_LEVEL", _log_level, "WARNING", _LEVEL_HINT),
 }
 
+# Accounts: made by admins, who also close them. Log-in, password and second step are allauth's. ----
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator")
+    + ("CommonPasswordValidator", "NumericPasswordValidator")
+]
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_ADAPTER = "jobsite.accounts.AccountAdapter"
+ACCOUNT_FORMS = {"login": "jobsite.accounts.LoginForm"}
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+#: Nobody signs up; allauth checks its log-in methods against this.
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*"]
+#: An admin vouches for the address.
+ACCOUNT_EMAIL_VERIFICATION = "none"
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+#: A mail to an address that is no account's would make this a way to write to strangers.
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+#: Who is told by mail: the person, of each change to their password or second step.
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Jobsite] "
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+MFA_ADAPTER = "jobsite.accounts.SecondStepAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "Jobsite"
+#: How many proxies of yours stand in front. Rate limits go by the address that the outermost of
+#: them saw; with 0, X-Forwarded-For is not believed, and everybody behind a proxy counts as one.
+ALLAUTH_TRUSTED_PROXY_COUNT = _read("TRUSTED_PROXY_COUNT", _count, 0, "A number: 0, 1, 2, …")
+#: Seconds: a link for a new password, and a session.
+PASSWORD_RESET_TIMEOUT = 24 * 60 * 60
+SESSION_COOKIE_AGE = 14 * 24 * 60 * 60
+
 # Security -------------------------------------------------------------------------------------
 
 if not DEBUG:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = _read("SECURE_SSL_REDIRECT", _bool, True, "Use true or false.")
-    SECURE_REDIRECT_EXEMPT = [r"^webhooks/"]
+    SECURE_REDIRECT_EXEMPT = [r"^webhooks/", r"^healthz$", r"^readyz$"]
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True
     SESSION_COOKIE_SECURE = SECURE_SSL_REDIRECT
     CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+#: Nothing from elsewhere, and nothing that is written into a page. No view makes an exception.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "connect-src": [SELF],
+        "font-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+        "form-action": [SELF],
+    }
+}
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 
 # Logs: one line each, on stderr, so that stdout stays a command's own. --------------------------

@@ -3,15 +3,16 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from jobs import webhooks
-from jobs.views.placeholders import soon
+from jobsite import health
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("", include("jobs.urls")),
     path("", include("reviews.urls")),
-    path("x1", soon, name="account_change_password"),
-    path("x2", soon, name="mfa_index"),
-    path("x3", soon, name="account_logout"),
+    path("accounts/", include("jobsite.account_urls")),
     path("admin/", admin.site.urls),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", health.metrics, name="metrics"),
     path("webhooks/openai/", webhooks.openai, name="webhook_openai"),
 ]

@@ -65,18 +65,22 @@ def status_word(status: str) -> SafeString:
 
 @register.simple_tag
 def moment(at: datetime | None, style: str = "relative") -> SafeString:
-    """A moment, with the exact one in its title. `style` is "relative" (8 s ago, in 12 s), which
-    goes on counting in the browser, or "clock" (14:02, with the day where it is another)."""
+    """A moment, with the exact one in its title. `style` is how it is said: "relative" (8 s ago,
+    in 12 s), "elapsed" (8 s), "coming" (in 12 s, or now), which go on counting in the browser; or
+    "clock" (14:02, with the day where it is another), which becomes the reader's own time there."""
     if at is None:
         return SafeString("–")
     now = timezone.now()
-    clock = f"{at:%H:%M}" if at.date() == now.date() else f"{at:%d %b, %H:%M}"
+    seconds = (at - now).total_seconds()
+    said = {"elapsed": duration(-seconds), "coming": relative(seconds) if seconds > 0 else "now"}
+    if style == "clock":
+        said["clock"] = f"{at:%H:%M} UTC" if at.date() == now.date() else f"{at:%d %b, %H:%M} UTC"
     return format_html(
         '<time datetime="{}" title="{}" data-moment="{}">{}</time>',
         at.isoformat(timespec="seconds"),
         f"{at:%d %b %Y, %H:%M:%S} UTC",
         style,
-        f"{clock} UTC" if style == "clock" else relative((at - now).total_seconds()),
+        said.get(style) or relative(seconds),
     )
 
 

@@ -36,7 +36,8 @@
         said = duration((now - at) / 1000);
       } else {
         const seconds = (at - now) / 1000;
-        said = seconds > 0.5 ? `in ${duration(seconds)}` : `${duration(-seconds)} ago`;
+        const past = element.dataset.moment === "coming" ? "now" : `${duration(-seconds)} ago`;
+        said = seconds > 0.5 ? `in ${duration(seconds)}` : past;
       }
       if (element.textContent !== said) element.textContent = said;
     }
@@ -92,6 +93,18 @@
     if (document.hidden || !window.htmx) return;
     for (const element of document.querySelectorAll("[data-live]")) htmx.trigger(element, "look");
   });
+
+  // A page that cannot be renewed says so, until it can.
+  const away = document.getElementById("away");
+  function reached(event, whether) {
+    if (away && event.target.matches("[data-live]")) {
+      away.textContent = whether ? "" : "Jobsite cannot be reached. What you see may be old; it is tried again.";
+    }
+  }
+  for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
+    document.addEventListener(name, (event) => reached(event, false));
+  }
+  document.addEventListener("htmx:afterOnLoad", (event) => reached(event, true));
 
   // What a person has opened stays open, and what they typed stays, when a fragment is renewed.
   if (window.Idiomorph) {

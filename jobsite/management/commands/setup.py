@@ -35,12 +35,21 @@ class Command(JobCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         try:
             call_command("migrate", verbosity=0, interactive=False)
+            call_command("createcachetable", verbosity=0)
         except OperationalError as error:
             raise CommandError(f"The database cannot be used: {error}") from None
         types = shipped.load()
         Schedule.objects.update_or_create(
             name="revive sweeps",
             defaults={"func": SWEEP, "schedule_type": Schedule.MINUTES, "minutes": 1},
+        )
+        Schedule.objects.update_or_create(
+            name="forget ended sessions",
+            defaults={
+                "func": "django.core.management.call_command",
+                "args": "'clearsessions'",
+                "schedule_type": Schedule.DAILY,
+            },
         )
         if not settings.DEBUG:
             call_command("collectstatic", verbosity=0, interactive=False)

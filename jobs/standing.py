@@ -1,0 +1,205 @@
+"""Where a job stands, in a requester's words: what happens now, why it waits, what comes next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from jobs.access import UNKNOWN_SUBMIT
+from jobs.models import (
+    Attempt,
+    Cause,
+    Event,
+    Gate,
+    GateKind,
+    Job,
+    Lane,
+    Review,
+    State,
+    Status,
+    Verb,
+)
+
+#: Without a heartbeat for this long, no cluster is at work.
+HEART_STOPPED = timedelta(seconds=30)
+
+_ADVICE = {
+    "rejected": "Submit it again with changes, or ask whoever rejected it.",
+    "lost_at_provider": "Retry it: it runs again from the start.",
+    "document_unusable": "Submit it again, with the document.",
+    "incomplete": "Retry it, or ask for less in one job.",
+    UNKNOWN_SUBMIT: "Wait a while, a late result may still come. A retry may pay twice.",
+    "server_error": "The fault was OpenAI's. Retry it.",
+    "rate_limit_exceeded": "OpenAI was too busy. Retry it later.",
+    "insufficient_quota": "An operator has to look after the OpenAI account. Retry it then.",
+    "invalid_prompt": "OpenAI refused what was asked. Submit it again with changes.",
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage of a job's life. `state` is "done", "now", "stopped" or "ahead"."""
+
+    label: str
+    state: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """`sentence` says what is happening, `detail` why, `then` what comes next or what to do.
+
+    `since` is when this began; `checked_at` and `next_check_at` are when the provider was last
+    heard of and will be asked next; `due_at` is the deadline that counts now.
+    """
+
+    sentence: str
+    detail: str = ""
+    then: str = ""
+    since: datetime | None = None
+    checked_at: datetime | None = None
+    next_check_at: datetime | None = None
+    due_at: datetime | None = None
+    overdue: bool = False
+
+
+def standing(
+    job: Job,
+    *,
+    attempt: Attempt | None,
+    gate: Gate | None,
+    events: Sequence[Event],
+    heartbeat: datetime | None,
+    now: datetime,
+) -> Standing:
+    """`attempt` is the latest one, `gate` the open one, `heartbeat` when a cluster last beat."""
+    working = heartbeat is not None and now - heartbeat < HEART_STOPPED
+    match Status(job.status):
+        case Status.QUEUED:
+            return _queued(job, attempt, working=working)
+        case Status.RUNNING:
+            return _running(job, attempt, working=working)
+        case Status.NEEDS_REVIEW:
+            return _under_review(job, gate, now=now)
+        case Status.COMPLETED:
+            return _completed(job, events)
+        case Status.FAILED:
+            advice = _ADVICE.get(job.reason_code, "Retry it, or submit it again with changes.")
+            return Standing("It failed.", job.reason_text, advice, since=job.settled_at)
+        case Status.CANCELED:
+            kept = "Nothing more happens. It can be retried."
+            return Standing("It was canceled.", job.reason_text, kept, since=job.settled_at)
+        case Status.EXPIRED:
+            again = "Retry it, and its deadlines are counted anew."
+            return Standing("Its time ran out.", job.reason_text, again, since=job.settled_at)
+
+
+def _queued(job: Job, attempt: Attempt | None, *, working: bool) -> Standing:
+    if not working:
+        return _nobody_works("It starts", due_at=job.start_by)
+    sentence, detail = "Waiting to start.", "This takes seconds as a rule."
+    if job.reason_code.startswith("not_started_"):
+        sentence, detail = "OpenAI has not taken it yet.", job.reason_text
+    elif attempt and attempt.cause == Cause.CHANGES:
+        sentence, detail = "A reviewer asked for changes.", "It runs again with what they said."
+    elif attempt and attempt.cause == Cause.AUTOMATIC:
+        sentence, detail = "Waiting to be tried again.", job.reason_text
+    return Standing(
+        sentence,
+        detail,
+        "You can leave this page: it goes on without you.",
+        since=attempt.created_at if attempt else job.created_at,
+        next_check_at=attempt.next_check_at if attempt and attempt.failures else None,
+        due_at=job.start_by,
+    )
+
+
+def _running(job: Job, attempt: Attempt | None, *, working: bool) -> Standing:
+    if not working:
+        return _nobody_works("It goes on", due_at=job.finish_by)
+    then = "You can leave this page: it goes on without you."
+    sentence, detail = "OpenAI is working on it.", ""
+    if job.cancel_requested_at:
+        sentence = "It is being canceled."
+        detail = f"{job.cancel_requested_by} asked for it, and OpenAI is being told."
+        then = "It is canceled whichever way OpenAI answers."
+    elif attempt and attempt.state == State.UNKNOWN:
+        sentence, detail = "Waiting for news from OpenAI.", job.reason_text
+    elif job.reason_text:
+        sentence, detail = "OpenAI does not answer at the moment.", job.reason_text
+    elif job.progress_message.endswith("queue"):
+        sentence = "OpenAI has it in its queue."
+    return Standing(
+        sentence,
+        detail,
+        then,
+        since=attempt.submitted_at if attempt else job.started_at,
+        checked_at=attempt.last_heard_at if attempt else None,
+        next_check_at=attempt.next_check_at if attempt else None,
+        due_at=job.finish_by,
+    )
+
+
+def _nobody_works(goes_on: str, *, due_at: datetime) -> Standing:
+    return Standing(
+        "Nothing works on jobs at the moment.",
+        f"Yours is safe. {goes_on} by itself as soon as the worker is back.",
+        "Operators see this too. Tell them if it lasts.",
+        due_at=due_at,
+    )
+
+
+def _under_review(job: Job, gate: Gate | None, *, now: datetime) -> Standing:
+    assert gate is not None, "a job that needs review has an open gate"
+    who = "a reviewer" if gate.level == 1 else "a lead, because it was escalated"
+    if gate.kind == GateKind.BEFORE_RUN:
+        sentence = f"It waits for approval by {who}, before it runs."
+        then = "Once it is approved it starts. Nothing has been sent or paid for yet."
+    else:
+        sentence = f"The result is ready and waits for {who}."
+        then = "Once it is approved, the result appears here."
+    overdue = gate.due_at < now
+    if overdue and gate.expires:
+        then = "The time for the review is over: it expires now."
+    return Standing(
+        sentence,
+        " ".join(str(reason.get("text", "")) for reason in gate.reasons),
+        then,
+        since=gate.opened_at,
+        due_at=gate.due_at,
+        overdue=overdue,
+    )
+
+
+def _completed(job: Job, events: Sequence[Event]) -> Standing:
+    ended = next((event for event in reversed(events) if event.to_status == job.status), None)
+    if ended and ended.verb == Verb.APPROVED:
+        detail = f"{ended.actor_name} approved it."
+        if ended.reason_text:
+            detail = f"{detail} “{ended.reason_text}”"
+    else:
+        detail = "Nobody had to see it first."
+    return Standing("It is done.", detail, "", since=job.settled_at)
+
+
+def steps(job: Job, gate: Gate | None) -> list[Step]:
+    """The stages of this job's life, with the one that it is in."""
+    labels = ["Submitted", "Running", "Completed"]
+    if job.job_type.review != Review.NEVER or (gate and gate.kind == GateKind.OUTPUT):
+        labels.insert(2, "Review")
+    if job.lane == Lane.APPROVAL:
+        labels.insert(1, "Approval")
+    before_run = gate is not None and gate.kind == GateKind.BEFORE_RUN
+    here = {
+        Status.QUEUED: "Running",
+        Status.RUNNING: "Running",
+        Status.NEEDS_REVIEW: "Approval" if before_run else "Review",
+        Status.COMPLETED: "Completed",
+    }.get(Status(job.status))
+    if here is None:
+        at = min(len(labels) - 1, 1 + job.progress_done)
+        reached = [Step(label, "done") for label in labels[:at]]
+        return [*reached, Step(Status(job.status).label, "stopped")]
+    at = labels.index(here)
+    states = ["done"] * at + ["now"] + ["ahead"] * (len(labels) - at - 1)
+    if here == "Completed":
+        states[-1] = "done"
+    return [Step(label, state) for label, state in zip(labels, states, strict=True)]
