@@ -1,17 +1,21 @@
 from django.urls import path
 
-from jobs.views import operations, status
+from jobs.views import operations, status, submit
 from jobs.views.placeholders import soon
 
 app_name = "jobs"
 urlpatterns = [
     path("w/<slug:workspace>/jobs/", soon, name="job_list"),
-    path("w/<slug:workspace>/jobs/new/", soon, name="type_list"),
-    path("w/<slug:workspace>/jobs/new/<slug:type>/", soon, name="job_submit"),
-    path("w/<slug:workspace>/jobs/new/<slug:type>/files/", soon, name="upload_create"),
+    path("w/<slug:workspace>/jobs/new/", submit.type_list, name="type_list"),
+    path("w/<slug:workspace>/jobs/new/<slug:type>/", submit.job_submit, name="job_submit"),
+    path(
+        "w/<slug:workspace>/jobs/new/<slug:type>/files/",
+        submit.upload_create,
+        name="upload_create",
+    ),
     path(
         "w/<slug:workspace>/jobs/new/<slug:type>/files/<uuid:upload>/remove/",
-        soon,
+        submit.upload_remove,
         name="upload_remove",
     ),
     path("w/<slug:workspace>/operations/", operations.operations, name="operations"),
