@@ -106,5 +106,3 @@ def day(driver: Driver, person) -> Day:
     for job in made.values():
         job.refresh_from_db()
     return Day(workspace, people, made)
-
-

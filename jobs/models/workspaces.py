@@ -1,9 +1,18 @@
+from typing import Self
+
 from django.contrib.auth.models import AbstractUser
 from django.db import models
 
 
 class User(AbstractUser):
     """A person who can log in. What they may do comes from their memberships."""
+
+
+class WorkspaceQuerySet(models.QuerySet["Workspace"]):
+    def of(self, user: User) -> Self:
+        """Those in which `user` holds a role, by name; all of them for a superuser."""
+        held = self if user.is_superuser else self.filter(memberships__user=user).distinct()
+        return held.order_by("name")
 
 
 class Workspace(models.Model):
@@ -13,6 +22,8 @@ class Workspace(models.Model):
     name = models.CharField(max_length=100)
     created_at = models.DateTimeField(auto_now_add=True)
     members = models.ManyToManyField(User, through="Membership", related_name="workspaces")
+
+    objects = WorkspaceQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.name
