@@ -1,11 +1,11 @@
 from django.urls import path
 
-from jobs.views import files, operations, status
+from jobs.views import files, listing, operations, status
 from jobs.views.placeholders import soon
 
 app_name = "jobs"
 urlpatterns = [
-    path("w/<slug:workspace>/jobs/", soon, name="job_list"),
+    path("w/<slug:workspace>/jobs/", listing.job_list, name="job_list"),
     path("w/<slug:workspace>/jobs/new/", soon, name="type_list"),
     path("w/<slug:workspace>/jobs/new/<slug:type>/", soon, name="job_submit"),
     path("w/<slug:workspace>/jobs/new/<slug:type>/files/", soon, name="upload_create"),
