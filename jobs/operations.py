@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 from django_q.models import Failure, OrmQ
 
 from jobs.access import UNKNOWN_SUBMIT
@@ -17,6 +17,7 @@ from jobs.models import (
     LIVE,
     OPEN,
     Attempt,
+    Gate,
     Job,
     Lane,
     Result,
@@ -142,7 +143,7 @@ def pulse(now: datetime) -> Pulse:
         accepted_at=_latest(*accepted),
         webhook_at=webhook_at,
         unannounced_since=_unannounced(zip(ended, states, strict=True), webhook_at, now),
-        tasks=counted(OrmQ.objects.order_by()[: MOST + 1].count()),
+        tasks=queued_tasks(),
         failed_tasks=counted(len(failed)),
         failed_task=failed[0] if failed else "",
     )
@@ -170,41 +171,54 @@ def _unannounced(
 
 
 @dataclass(frozen=True)
-class Cell:
+class Row:
+    """Jobs of one status: in all, and by lane."""
+
     status: Status
-    lane: Lane | None
-    count: Counted
+    total: Counted
+    by_lane: tuple[tuple[Lane, Counted], ...]
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Jobs by status, in all and by lane. `rows` has the lanes that there are."""
+    """Jobs by status, and by those lanes that have any."""
 
-    totals: tuple[Cell, ...]
-    rows: tuple[tuple[Lane, tuple[Cell, ...]], ...]
+    lanes: tuple[Lane, ...]
+    rows: tuple[Row, ...]
+
+    def of(self, status: Status) -> Counted:
+        return next(row.total for row in self.rows if row.status == status)
+
+    @property
+    def queued(self) -> Counted:
+        return self.of(Status.QUEUED)
+
+    @property
+    def running(self) -> Counted:
+        return self.of(Status.RUNNING)
 
 
 def counts(workspace: Workspace | None) -> Counts:
     """Of each status the newest `MOST` are looked at; archived ones are left out."""
-    found: dict[Status, dict[Lane, int]] = {}
-    cut = {}
-    for status in Status:
-        newest = jobs_of(workspace).filter(status=status).order_by("-id")[: MOST + 1]
-        kept = Q(archived_at=None)
-        by_lane = {str(lane): Count("*", filter=kept & Q(lane=lane)) for lane in Lane}
-        numbers = newest.aggregate(seen=Count("*"), **by_lane)
-        cut[status] = numbers["seen"] > MOST
-        found[status] = {lane: numbers[str(lane)] for lane in Lane}
-
-    def cell(status: Status, lane: Lane | None) -> Cell:
-        number = found[status][lane] if lane else sum(found[status].values())
-        return Cell(status, lane, Counted(min(number, MOST), more=cut[status]))
-
-    lanes = [lane for lane in Lane if any(by_lane[lane] for by_lane in found.values())]
+    found = {status: _by_lane(workspace, status) for status in Status}
+    lanes = tuple(lane for lane in Lane if any(numbers[lane] for numbers in found.values()))
     return Counts(
-        totals=tuple(cell(status, None) for status in Status),
-        rows=tuple((lane, tuple(cell(status, lane) for status in Status)) for lane in lanes),
+        lanes,
+        tuple(
+            Row(
+                status,
+                Counted(min(sum(numbers[lane] for lane in Lane), MOST), numbers["seen"] > MOST),
+                tuple((lane, Counted(numbers[lane], numbers["seen"] > MOST)) for lane in lanes),
+            )
+            for status, numbers in found.items()
+        ),
     )
+
+
+def _by_lane(workspace: Workspace | None, status: Status) -> Mapping[str, int]:
+    newest = jobs_of(workspace).filter(status=status).order_by("-id")[: MOST + 1]
+    kept = {str(lane): Count("pk", filter=Q(archived_at=None, lane=lane)) for lane in Lane}
+    return newest.aggregate(seen=Count("*"), **kept)
 
 
 @dataclass(frozen=True)
@@ -332,8 +346,42 @@ def _put_aside(workspace: Workspace | None) -> tuple[tuple[str, ...], tuple[str,
     return tuple(struck), tuple(put_off)
 
 
+# Plain numbers, for whoever keeps their course --------------------------------------------------
+
+
 def live_counts() -> list[tuple[str, str, str, int]]:
     """Jobs that are not settled, as (workspace, lane, status, number), for all workspaces."""
     live = Job.objects.filter(status__in=sorted(LIVE)).order_by()
     groups = live.values_list("workspace__slug", "lane", "status").annotate(number=Count("*"))
     return [(slug, lane, status, number) for slug, lane, status, number in groups]
+
+
+def open_attempts() -> dict[str, int]:
+    """Attempts under way, by every state that such a one can have."""
+    rows = Attempt.objects.filter(state__in=sorted(OPEN), next_check_at__isnull=False).order_by()
+    found = dict(rows.values_list("state").annotate(number=Count("*")))
+    return {state.value: found.get(state.value, 0) for state in sorted(OPEN)}
+
+
+def sweep_totals() -> tuple[datetime | None, int, int]:
+    """The last heartbeat, and how many sweeps and requests there have been."""
+    found = SweepSlot.objects.aggregate(
+        beat_at=Max("beat_at"), sweeps=Sum("sweeps"), requests=Sum("requests")
+    )
+    return found["beat_at"], found["sweeps"] or 0, found["requests"] or 0
+
+
+def queued_tasks() -> Counted:
+    return counted(OrmQ.objects.order_by()[: MOST + 1].count())
+
+
+def webhooks_since(since: datetime) -> Counted:
+    arrived = WebhookReceipt.objects.filter(received_at__gte=since).exclude(event_type="operator")
+    return counted(arrived.order_by()[: MOST + 1].count())
+
+
+def open_reviews(now: datetime) -> tuple[int, int]:
+    """Gates that are open, and those of them that are overdue."""
+    gates = Gate.objects.filter(closed_at=None).order_by()
+    found = gates.aggregate(number=Count("*"), overdue=Count("pk", filter=Q(due_at__lt=now)))
+    return found["number"], found["overdue"]

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TypeVar, cast
 
-from django.core.cache import cache
+from django.core.cache.backends.locmem import LocMemCache
 
 from jobs import health, operations, trends
 from jobs.health import Health
@@ -20,6 +20,8 @@ T = TypeVar("T")
 KEPT_FOR = 10
 #: The same for days that are over.
 EARLIER_KEPT_FOR = 600
+#: Of each process its own: looking at the page must not write to the database.
+kept = LocMemCache("operations", {})
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class Numbers:
     days: tuple[Settled, ...]
     pending: Pending
     durations: Durations
+
+    @property
+    def failed_today(self) -> int:
+        """Jobs that failed or expired within 24 hours by a fault, and have stayed so."""
+        return sum(cause.day for cause in self.causes if cause.explanation.fault)
 
     @property
     def today(self) -> Settled:
@@ -100,4 +107,4 @@ def _earlier_days(workspace: Workspace | None, now: datetime) -> tuple[Settled, 
 
 def _kept(name: str, workspace: Workspace | None, seconds: int, make: Callable[[], T]) -> T:
     key = f"operations-{workspace.pk if workspace else 'all'}-{name}"
-    return cast(T, cache.get_or_set(key, make, seconds))
+    return cast(T, kept.get_or_set(key, make, seconds))

@@ -82,6 +82,18 @@ def settled_by_hour(
     return tuple(hours)
 
 
+def cost_today(now: datetime) -> Settled:
+    """What has settled since midnight in UTC."""
+    midnight = first_day(now) + timedelta(days=DAYS - 1)
+    return by_day(settled_by_hour(None, since=midnight, until=now))[0]
+
+
+def settled_counts(*, since: datetime) -> list[tuple[str, str, int]]:
+    """What has settled, as (workspace, status, number), for all workspaces."""
+    groups = settled_since(None, since).values_list("workspace__slug", "status")
+    return [(slug, status, number) for slug, status, number in groups.annotate(n=Count("*"))]
+
+
 def by_day(hours: Iterable[Settled]) -> tuple[Settled, ...]:
     """The hours put together by their day in UTC."""
     days: dict[date, list[Settled]] = {}
@@ -147,7 +159,7 @@ def causes_of_failure(workspace: Workspace | None, now: datetime) -> tuple[Cause
     )
     today = Q(settled_at__gte=now - timedelta(days=1))
     groups = failed.values_list("status", "reason_code").annotate(
-        day=Count("*", filter=today), week=Count("*"), newest_at=Max("settled_at")
+        day=Count("settled_at", filter=today), week=Count("*"), newest_at=Max("settled_at")
     )
     found = {(status, code): numbers for status, code, *numbers in groups}
     newest = settled_since(workspace, now - timedelta(days=7)).filter(
@@ -200,7 +212,7 @@ class Pending:
 def pending_cost(workspace: Workspace | None) -> Pending:
     in_review = jobs_of(workspace).filter(status=Status.NEEDS_REVIEW, started_at__isnull=False)
     found = Job.objects.filter(pk__in=in_review.order_by().values("pk")[: MOST + 1]).aggregate(
-        usd=Sum("cost_usd"), jobs=Count("*"), unknown=Count("*", filter=Q(cost_usd=None))
+        usd=Sum("cost_usd"), jobs=Count("*"), unknown=Count("pk", filter=Q(cost_usd=None))
     )
     return Pending(found["usd"] or Decimal(0), found["jobs"], found["unknown"])
 

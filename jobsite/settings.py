@@ -136,6 +136,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "template_partials",
+    "simple_history",
     "django_q",
     "allauth",
     "allauth.account",
@@ -148,12 +149,14 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "jobsite.headers.headers",
     "django.middleware.security.SecurityMiddleware",
+    "jobsite.middleware.limit_bodies",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "jobsite.login.FragmentsRequireLogin",
+    "simple_history.middleware.HistoryRequestMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -275,6 +278,9 @@ EMAIL_FILE_PATH = _email.get("EMAIL_FILE_PATH") or None
 OPERATORS = _read("OPERATORS", _list, [], "E-mail addresses, separated by commas.")
 DEFAULT_FROM_EMAIL = _text("DEFAULT_FROM_EMAIL", "jobsite@localhost")
 
+#: What Prometheus shows to read /metrics. Without one there is no such page.
+METRICS_KEY = _text("METRICS_KEY")
+
 # The provider ---------------------------------------------------------------------------------
 
 SANDBOX_PORT = _read("SANDBOX_PORT", _port, 8089, "A port from 1 to 65535.")
@@ -345,6 +351,7 @@ ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Jobsite] "
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
+MFA_ADAPTER = "jobsite.accounts.SecondStepAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Jobsite"
 #: How many proxies of yours stand in front. Rate limits go by the address that the outermost of
@@ -359,7 +366,7 @@ SESSION_COOKIE_AGE = 14 * 24 * 60 * 60
 if not DEBUG:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_SSL_REDIRECT = _read("SECURE_SSL_REDIRECT", _bool, True, "Use true or false.")
-    SECURE_REDIRECT_EXEMPT = [r"^webhooks/"]
+    SECURE_REDIRECT_EXEMPT = [r"^webhooks/", r"^healthz$", r"^readyz$"]
     SECURE_HSTS_SECONDS = 31_536_000
     SECURE_HSTS_INCLUDE_SUBDOMAINS = True
     SECURE_HSTS_PRELOAD = True

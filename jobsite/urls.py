@@ -3,6 +3,7 @@ from django.urls import include, path
 
 from jobs import webhooks
 from jobs.views import listing
+from jobsite import health
 
 urlpatterns = [
     path("", listing.home, name="home"),
@@ -10,5 +11,8 @@ urlpatterns = [
     path("", include("reviews.urls")),
     path("accounts/", include("jobsite.account_urls")),
     path("admin/", admin.site.urls),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", health.metrics, name="metrics"),
     path("webhooks/openai/", webhooks.openai, name="webhook_openai"),
 ]

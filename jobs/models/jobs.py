@@ -183,6 +183,16 @@ class Job(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("jobs:job_detail", args=[self.ref])
 
+    def titled_input(self) -> list[tuple[str, Any]]:
+        """The input, each value under the title that its form had."""
+        properties = self.job_type.input_schema.get("properties", {})
+        titles = {
+            name: schema.get("title", name)
+            for name, schema in properties.items()
+            if isinstance(schema, dict)
+        }
+        return [(str(titles.get(name, name)), value) for name, value in self.input.items()]
+
     @property
     def is_settled(self) -> bool:
         return self.status in SETTLED
