@@ -122,6 +122,15 @@ def rendered(template: str, values: Mapping[str, Any]) -> str:
     return "\n".join(lines).strip()
 
 
+def placeholders(value: Any) -> set[str]:
+    """The inputs that a template names, or a tool definition at any depth."""
+    if isinstance(value, str):
+        return set(_PLACEHOLDER.findall(value))
+    if isinstance(value, dict):
+        value = list(value.values())
+    return set().union(*map(placeholders, value)) if isinstance(value, list) else set()
+
+
 def summary(job: Job) -> str:
     """The input in one line, for lists."""
     said = [_worded(value).replace("\n", " ") for value in job.input.values() if value]

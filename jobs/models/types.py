@@ -1,9 +1,12 @@
-from typing import Any
+import re
+from typing import Any, Self
+from urllib.parse import unquote
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from jsonschema import Draft202012Validator, SchemaError
+from simple_history.models import HistoricalRecords
 
 from jobs.models.workspaces import User, Workspace
 
@@ -29,6 +32,14 @@ class Review(models.TextChoices):
     ON_WARNINGS = "on_warnings", "Reviewed when there are warnings"
     NEVER = "never", "Never reviewed"
 
+    @property
+    def promise(self) -> str:
+        return {
+            Review.ALWAYS: "A reviewer sees the result before you do.",
+            Review.ON_WARNINGS: "Completes by itself unless something needs a look.",
+            Review.NEVER: "Completes by itself, without a reviewer.",
+        }[self]
+
 
 class OnIncomplete(models.TextChoices):
     REVIEW = "review", "Reviewed with the partial result"
@@ -41,6 +52,49 @@ def _check_schema(schema: Any) -> None:
     except SchemaError as error:
         where = "/".join(str(part) for part in error.path) or "the top"
         raise ValidationError(f"Not a JSON Schema: {error.message} (at {where})") from None
+    _check_references(schema, schema)
+
+
+def _check_references(part: Any, whole: Any) -> None:
+    """What the schema of schemas lets through: patterns that do not compile, and references that
+    lead nowhere, or out of the schema: those would be fetched when a job is submitted."""
+    if isinstance(part, list):
+        for item in part:
+            _check_references(item, whole)
+    if not isinstance(part, dict):
+        return
+    patterns = part.get("patternProperties", {})
+    for pattern in [part.get("pattern"), *(patterns if isinstance(patterns, dict) else ())]:
+        if isinstance(pattern, str):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValidationError(f"Not a pattern: {pattern} ({error})") from None
+    for name in ("$ref", "$dynamicRef"):
+        reference = part.get(name)
+        if isinstance(reference, str) and not _leads_somewhere(reference, whole):
+            raise ValidationError(
+                f"{name} {reference} is nowhere in this schema; it can only name a part of it, "
+                "as in #/$defs/name."
+            )
+    for key, item in part.items():
+        if key not in ("const", "enum", "default", "examples"):
+            _check_references(item, whole)
+
+
+def _leads_somewhere(reference: str, whole: Any) -> bool:
+    if reference != "#" and not reference.startswith("#/"):
+        return False
+    at = whole
+    for step in unquote(reference[2:]).split("/") if reference != "#" else ():
+        key = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(at, list) and key.isdecimal() and int(key) < len(at):
+            at = at[int(key)]
+        elif isinstance(at, dict) and key in at:
+            at = at[key]
+        else:
+            return False
+    return isinstance(at, dict | bool)
 
 
 #: What a prompt version may set beside what has a field of its own. Nothing that would take the
@@ -75,6 +129,19 @@ def _check_options(options: Any) -> None:
         raise ValidationError(f"Cannot be set here: {', '.join(unknown)}. Can be set: {known}.")
 
 
+class JobTypeQuerySet(models.QuerySet["JobType"]):
+    def of(self, workspace: Workspace) -> Self:
+        """The workspace's own types, and the shared ones whose slug none of its own has. Switched
+        off ones are among them: a type of one's own that is off hides the shared one too."""
+        own = JobType.objects.filter(workspace=workspace).values("slug")
+        shared = models.Q(workspace=None) & ~models.Q(slug__in=own)
+        return self.filter(models.Q(workspace=workspace) | shared)
+
+    def open(self) -> Self:
+        """Those that take new jobs."""
+        return self.filter(enabled=True, current_version__isnull=False)
+
+
 class JobType(models.Model):
     """What may be asked for. Edited in the admin, without a deploy."""
 
@@ -99,7 +166,10 @@ class JobType(models.Model):
         help_text="What new jobs use. Jobs that exist keep theirs.",
     )
     input_schema = models.JSONField(
-        default=dict, validators=[_check_schema], help_text="JSON Schema of the form."
+        default=dict,
+        blank=True,
+        validators=[_check_schema],
+        help_text="JSON Schema of the form.",
     )
     min_documents = models.PositiveSmallIntegerField(default=0)
     max_documents = models.PositiveSmallIntegerField(default=0)
@@ -144,6 +214,9 @@ class JobType(models.Model):
         default=False, help_text="A review that is overdue expires the job."
     )
 
+    objects = JobTypeQuerySet.as_manager()
+    history = HistoricalRecords()
+
     class Meta:
         ordering = ["slug"]
         constraints = [
@@ -164,6 +237,11 @@ class JobType(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes new jobs."""
+        return self.enabled and self.current_version_id is not None
 
 
 class PromptVersion(models.Model):

@@ -137,7 +137,8 @@ class _Renderer(RendererHTML):
         href = str(tokens[begin].attrs.get("href", ""))
         if href.startswith("#"):
             known = _slug(links.unquoted(href[1:])) in page.anchors
-            return ("</a>" if known else "</span>") + "".join(waiting)
+            end = "</a>" if known else f'</span> <span class="host">({escape(href)})</span>'
+            return end + "".join(waiting)
         text = _text_in(tokens, begin)
         if page.numbers:
             text = page.numbers.removed(text)
