@@ -68,7 +68,7 @@ class Health:
         return (
             "Everything that should be moving is moving.",
             f"Jobs are being worked on. {things} a look.",
-            f"Jobs are not getting done. {things} somebody now.",
+            "Jobs are not getting done. What to do is said below.",
         )[self.level]
 
 
