@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache, partial
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from jobs.models import (
     LIVE,
@@ -15,6 +15,7 @@ from jobs.models import (
     Gate,
     GateKind,
     Job,
+    Result,
     Role,
     State,
     Status,
@@ -101,6 +102,19 @@ def require(user: User, job: Job, action: Action) -> Role:
     if permission.role is None or not permission.allowed:
         raise (NotAllowed if permission.forbidden else NotNow)(permission.why)
     return permission.role
+
+
+def readable_results(user: User, job: Job) -> QuerySet[Result]:
+    """The results of `job` that `user` may read now, the last attempt's first. Those who see the
+    workspace's jobs may read all; a requester, the one that the job completed with."""
+    may = allowed_actions(user, job)
+    results = Result.objects.filter(attempt__job=job).select_related("attempt")
+    results = results.order_by("-attempt__number")
+    if may[Action.INSPECT].allowed:
+        return results
+    if may[Action.READ_RESULT].allowed and (last := results.filter(deliverable=True).first()):
+        return results.filter(pk=last.pk)
+    return results.none()
 
 
 def may_submit(user: User, workspace: Workspace) -> bool:

@@ -105,15 +105,13 @@ def _gate(gate: Gate | None) -> dict[str, Any] | None:
     }
 
 
-def _result(result: Result | None) -> dict[str, Any] | None:
-    if result is None:
-        return None
+def result_document(result: Result) -> dict[str, Any]:
+    """A result with its evidence, without what the provider said on the way."""
     return {
         "attempt": result.attempt.number,
         "text": result.text,
         "structured": result.structured,
         "partial": result.partial,
-        "deliverable": result.deliverable,
         "citations": [
             {
                 "kind": citation.kind,
@@ -127,6 +125,21 @@ def _result(result: Result | None) -> dict[str, Any] | None:
             }
             for citation in result.citations.all()
         ],
+        "files": [
+            {"name": f.name, "content_type": f.content_type, "size": f.size, "sha256": f.sha256}
+            for f in result.files.all()
+        ],
+        "warnings": result.warnings,
+        "hash": result.content_hash,
+    }
+
+
+def _result(result: Result | None) -> dict[str, Any] | None:
+    if result is None:
+        return None
+    return {
+        **result_document(result),
+        "deliverable": result.deliverable,
         "tool_calls": [
             {
                 "kind": call.kind,
@@ -137,14 +150,8 @@ def _result(result: Result | None) -> dict[str, Any] | None:
             }
             for call in result.tool_calls.all()
         ],
-        "files": [
-            {"name": f.name, "content_type": f.content_type, "size": f.size, "sha256": f.sha256}
-            for f in result.files.all()
-        ],
         "usage": result.usage,
         "model": result.model,
-        "warnings": result.warnings,
-        "hash": result.content_hash,
     }
 
 

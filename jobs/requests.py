@@ -90,9 +90,16 @@ def content_hash(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def planned(job: Job) -> dict[str, Any]:
+    """What the job's first attempt sends, as it is stored, without the ids that it will carry."""
+    body = describe(Turn(attempt=Attempt(job=job, cause=Cause.FIRST)))
+    del body["metadata"]
+    return body
+
+
 def planned_hash(job: Job) -> str:
     """The content hash of what the job's first attempt sends."""
-    return content_hash(describe(Turn(attempt=Attempt(job=job, cause=Cause.FIRST))))
+    return content_hash(planned(job))
 
 
 def may_run(job: Job) -> bool:
@@ -113,6 +120,15 @@ def rendered(template: str, values: Mapping[str, Any]) -> str:
             continue
         lines.append(_PLACEHOLDER.sub(lambda match: _worded(values.get(match[1])), line))
     return "\n".join(lines).strip()
+
+
+def placeholders(value: Any) -> set[str]:
+    """The inputs that a template names, or a tool definition at any depth."""
+    if isinstance(value, str):
+        return set(_PLACEHOLDER.findall(value))
+    if isinstance(value, dict):
+        value = list(value.values())
+    return set().union(*map(placeholders, value)) if isinstance(value, list) else set()
 
 
 def summary(job: Job) -> str:

@@ -1,11 +1,11 @@
 from django.urls import path
 
-from jobs.views import operations, status
+from jobs.views import files, listing, operations, status
 from jobs.views.placeholders import soon
 
 app_name = "jobs"
 urlpatterns = [
-    path("w/<slug:workspace>/jobs/", soon, name="job_list"),
+    path("w/<slug:workspace>/jobs/", listing.job_list, name="job_list"),
     path("w/<slug:workspace>/jobs/new/", soon, name="type_list"),
     path("w/<slug:workspace>/jobs/new/<slug:type>/", soon, name="job_submit"),
     path("w/<slug:workspace>/jobs/new/<slug:type>/files/", soon, name="upload_create"),
@@ -18,8 +18,12 @@ urlpatterns = [
     path("operations/", operations.operations_all, name="operations_all"),
     path("jobs/<str:ref>/", status.job_detail, name="job_detail"),
     path("jobs/<str:ref>/live/", status.job_live, name="job_live"),
-    path("jobs/<str:ref>/result/", soon, name="result_download"),
-    path("jobs/<str:ref>/documents/<int:position>/", soon, name="document_detail"),
-    path("jobs/<str:ref>/documents/<int:position>/file/", soon, name="document_file"),
-    path("jobs/<str:ref>/files/<int:attempt>/<int:position>/", soon, name="result_file"),
+    path("jobs/<str:ref>/result/", files.result_download, name="result_download"),
+    path("jobs/<str:ref>/documents/<int:position>/", files.document_detail, name="document_detail"),
+    path(
+        "jobs/<str:ref>/documents/<int:position>/file/", files.document_file, name="document_file"
+    ),
+    path(
+        "jobs/<str:ref>/files/<int:attempt>/<int:position>/", files.result_file, name="result_file"
+    ),
 ]

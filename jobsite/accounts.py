@@ -8,6 +8,7 @@ from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.forms import LoginForm as AllauthLoginForm
 from allauth.account.models import EmailAddress
 from allauth.core import context as allauth_context
+from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
 from django.contrib.sites.shortcuts import get_current_site
 from django.core.mail import EmailMessage
@@ -31,7 +32,6 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         "email_password_mismatch": _MISMATCH,
         "too_many_login_attempts": "Too many attempts. Wait five minutes, then try again.",
         "rate_limited": "Too many attempts. Wait a few minutes, then try again.",
-        "incorrect_code": "This code is not right, or has been used.",
         "incorrect_password": "This is not your password.",
         "enter_current_password": "This is not your password.",
     }
@@ -54,6 +54,13 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         """Without the host, which a client names: each would give a name five more attempts."""
         login: str = credentials.get("email", credentials.get("username", ""))
         return login.lower()
+
+
+class SecondStepAdapter(DefaultMFAAdapter):  # type: ignore[misc]
+    error_messages = {
+        **DefaultMFAAdapter.error_messages,
+        "incorrect_code": "This code is not right, or has been used.",
+    }
 
 
 class LoginForm(AllauthLoginForm):  # type: ignore[misc]

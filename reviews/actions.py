@@ -8,18 +8,19 @@ from uuid import UUID
 from django.db import IntegrityError
 
 from jobs import actions, lifecycle
-from jobs.access import Action, NotNow, require
+from jobs.access import Action, NotNow, last_word, require
 from jobs.lifecycle import GateSpec, Reason, Superseded
 from jobs.models import Cause, Gate, GateKind, Job, Role, Status, User, Verb
 from jobs.results import stored_hash
 from jobs.text import clean
-from reviews.models import Decision, ReviewerNote, Ruling
+from reviews.models import CLOSING, Decision, ReviewerNote, Ruling
 
 
 @dataclass(frozen=True)
 class Ask:
-    """What somebody asks for. `content_hash` is what they looked at: a ruling on anything newer or
-    older is refused."""
+    """What somebody asks for. `content_hash` is what they looked at, and a ruling on anything newer
+    or older is refused: "" is nothing, which is enough only where nothing waits for a decision.
+    None leaves it open."""
 
     ruling: Ruling
     actor: User
@@ -33,30 +34,36 @@ class NoteMissing(ValueError):
     """The ruling, or the note itself, needs words."""
 
 
-#: Rulings that tell somebody what to do differently: worthless without words.
-NEEDS_NOTE = frozenset({Ruling.REQUEST_CHANGES})
+class NotLooked(NotNow):
+    """The ruling names no content, and some waits: it must be looked at first."""
+
+
+#: Rulings that are worthless without words, and what the words must say: somebody else goes by them.
+NEEDS_NOTE = {
+    Ruling.REQUEST_CHANGES: "what to change",
+    Ruling.REJECT: "why",
+    Ruling.ESCALATE: "what somebody else has to decide",
+    Ruling.REOPEN: "why",
+}
 
 
 def decide(job_id: UUID, ask: Ask) -> Decision:
     """Carry a ruling out, once.
 
     Raises `jobs.access.NotAllowed` where this person may not, `jobs.access.NotNow` where the job
-    has moved on or somebody was first, `NoteMissing`, and `jobs.actions.BadInput` for a response id
-    that is none.
+    has moved on or somebody was first (`NotLooked` where no content was named), `NoteMissing`, and
+    `jobs.actions.BadInput` for a response id that is none.
     """
     ask = replace(ask, note=clean(ask.note))
-    if ask.ruling in NEEDS_NOTE and not ask.note.strip():
-        raise NoteMissing(f"{ask.ruling.label} needs a note that says what to change.")
     try:
         with lifecycle.locked(job_id) as job:
             # Before anything is said about the job: it may be none of theirs.
             require(ask.actor, job, Action(ask.ruling.value))
             gate = job.open_gate
-            if gate and ask.content_hash and not _is_hash(ask.content_hash, gate.content_hash):
-                raise NotNow(
-                    f"{job.ref} waits with {gate.content_hash[:12]}, and you looked at "
-                    f"{ask.content_hash[:12]}. Look at it again."
-                )
+            _check_looked_at(job, gate, ask)
+            if ask.ruling in NEEDS_NOTE and not ask.note.strip():
+                wanted = NEEDS_NOTE[ask.ruling]
+                raise NoteMissing(f"{ask.ruling.label} needs a note that says {wanted}.")
             level = gate.level if gate else None
             role = _RULINGS[ask.ruling](job, ask)
             return Decision.objects.create(
@@ -78,6 +85,23 @@ def decide(job_id: UUID, ask: Ask) -> Decision:
     except IntegrityError as error:
         # What the rule let through, a constraint did not: the rule's picture was out of date.
         raise NotNow("Somebody else was first. Look at the job again.") from error
+
+
+def _check_looked_at(job: Job, gate: Gate | None, ask: Ask) -> None:
+    """What was looked at is what the ruling is carried out on, or the ruling comes too late."""
+    seen = ask.content_hash
+    if seen is None:
+        return
+    if gate is None:
+        if seen and ask.ruling in CLOSING:
+            raise NotNow(f"{job.ref} waits for no decision any more. {last_word(job)}".strip())
+    elif not seen:
+        raise NotLooked(f"{job.ref} waits for a decision. Look at it before you make one.")
+    elif not _is_hash(seen, gate.content_hash):
+        raise NotNow(
+            f"{job.ref} waits with {gate.content_hash[:12]}, and you looked at {seen[:12]}. "
+            "Look at it again."
+        )
 
 
 def _is_hash(given: str, whole: str) -> bool:
@@ -139,7 +163,7 @@ def _reject(job: Job, ask: Ask) -> Role:
         verb=Verb.REJECTED,
         now=ask.now,
         actor=ask.actor,
-        reason=Reason("rejected", ask.note or f"Rejected by {ask.actor}."),
+        reason=Reason("rejected", ask.note),
         progress_message="Rejected",
     )
     return role
@@ -155,7 +179,7 @@ def _escalate(job: Job, ask: Ask) -> Role:
         Verb.ESCALATED,
         now=ask.now,
         actor=ask.actor,
-        reason=Reason("escalated", ask.note or f"Escalated to level {gate.level}."),
+        reason=Reason("escalated", ask.note),
         data={"level": gate.level},
     )
     return role

@@ -70,6 +70,7 @@ class Decision(models.Model):
                 name="decision_no_own_approval",
             ),
         ]
+        indexes = [models.Index(fields=["actor", "-id"], name="decision_by_actor")]
 
     def __str__(self) -> str:
         return f"{self.ruling} by {self.actor}"

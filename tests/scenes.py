@@ -1,17 +1,20 @@
 """A workspace in the middle of its day, made by the real engine on the real example documents."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from django.db import connection
 from django.utils import timezone
 
 from jobs import actions, leases, shipped
 from jobs.documents import Upload
-from jobs.models import Job, JobType, Role, Status, User, Workspace
+from jobs.models import Job, JobType, Role, Status, User, WebhookReceipt, Workspace
 from reviews.actions import Ask, decide, write_note
 from reviews.models import Ruling
-from tests.driver import Driver
+from tests.driver import Clock, Driver
 from tests.factories import WorkspaceFactory, walk
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
@@ -24,9 +27,25 @@ class Day:
     jobs: dict[str, Job]
 
 
-def day(driver: Driver, person) -> Day:
-    """`person(username, workspace, *roles)` makes somebody who can log in. Jobs in every status;
-    those named "review", "changed" and "done" hold results that the stand-in wrote."""
+def day(base_url: str, person: Callable[..., User]) -> Day:
+    """Jobs in every status; "done", "changed", "review" and "escalated" hold what the stand-in at
+    `base_url` wrote. `person(username, workspace, *roles)` makes somebody who can log in.
+
+    Runs in a thread of its own: a browser's loop may already run in the caller's.
+    """
+
+    def live() -> Day:
+        try:
+            with Driver(base_url, Clock()) as driver:
+                return _day(driver, person)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(live).result()
+
+
+def _day(driver: Driver, person: Callable[..., User]) -> Day:
     driver.clock.now = timezone.now() - timedelta(hours=3)
     shipped.load()
     digest = JobType.objects.get(slug="document-digest")
@@ -94,17 +113,31 @@ def day(driver: Driver, person) -> Day:
         submit("escalated", digest, input={}, uploads=[document("incident-review.md")], pause=60)
     )
     rule("escalated", Ruling.ESCALATE, "reviewer", "It names a customer: a lead should decide.")
-    for name, status in (
-        ("failed", Status.FAILED),
-        ("canceled", Status.CANCELED),
-        ("running", Status.RUNNING),
-        ("queued", Status.QUEUED),
+    for name, status, topic in (
+        ("failed", Status.FAILED, "webhooks that come late"),
+        ("canceled", Status.CANCELED, "webhooks that come twice"),
+        ("running", Status.RUNNING, "queues that lose nothing"),
+        ("queued", Status.QUEUED, "token costs of long answers"),
     ):
-        job = submit(name, brief, input={"topic": f"webhooks that come late ({name})"}, pause=60)
+        if name == "running":
+            driver.clock.now = timezone.now() - timedelta(seconds=75)
+        job = submit(name, brief, input={"topic": topic}, pause=30)
         walk(job, status, now=driver.clock.now)
-    leases.Slot.claim(now=timezone.now())
+    # As if a cluster were at work: it heard of the running job just now, and was told by webhooks.
+    now = timezone.now()
+    made["running"].attempts.update(last_heard_at=now, next_check_at=now + timedelta(minutes=5))
+    made["queued"].attempts.update(next_check_at=now + timedelta(minutes=5))
+    for response in made["done"].attempts.values_list("turns__response_id", flat=True):
+        WebhookReceipt.objects.create(
+            webhook_id=f"wh_{response}",
+            event_type="response.completed",
+            response_id=response,
+            body=b"{}",
+            received_at=now - timedelta(minutes=2),
+            outcome="known",
+        )
+    while leases.Slot.claim(now=now):
+        pass
     for job in made.values():
         job.refresh_from_db()
     return Day(workspace, people, made)
-
-

@@ -78,6 +78,7 @@ OPEN = {
 #: About oneself alone: everybody who is logged in.
 ONESELF = {
     "account_change_password",
+    "account_set_password",
     "account_reauthenticate",
     "mfa_index",
     "mfa_activate_totp",

@@ -57,6 +57,9 @@ class Gate(models.Model):
                 condition=Q(closed_at__isnull=True, expires=True),
                 name="gate_expiring",
             ),
+            models.Index(
+                fields=["due_at", "id"], condition=Q(closed_at__isnull=True), name="gate_due"
+            ),
         ]
 
     def __str__(self) -> str:

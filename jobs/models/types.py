@@ -1,9 +1,12 @@
+import re
 from typing import Any
+from urllib.parse import unquote
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 from jsonschema import Draft202012Validator, SchemaError
+from simple_history.models import HistoricalRecords
 
 from jobs.models.workspaces import User, Workspace
 
@@ -41,6 +44,49 @@ def _check_schema(schema: Any) -> None:
     except SchemaError as error:
         where = "/".join(str(part) for part in error.path) or "the top"
         raise ValidationError(f"Not a JSON Schema: {error.message} (at {where})") from None
+    _check_references(schema, schema)
+
+
+def _check_references(part: Any, whole: Any) -> None:
+    """What the schema of schemas lets through: patterns that do not compile, and references that
+    lead nowhere, or out of the schema: those would be fetched when a job is submitted."""
+    if isinstance(part, list):
+        for item in part:
+            _check_references(item, whole)
+    if not isinstance(part, dict):
+        return
+    patterns = part.get("patternProperties", {})
+    for pattern in [part.get("pattern"), *(patterns if isinstance(patterns, dict) else ())]:
+        if isinstance(pattern, str):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValidationError(f"Not a pattern: {pattern} ({error})") from None
+    for name in ("$ref", "$dynamicRef"):
+        reference = part.get(name)
+        if isinstance(reference, str) and not _leads_somewhere(reference, whole):
+            raise ValidationError(
+                f"{name} {reference} is nowhere in this schema; it can only name a part of it, "
+                "as in #/$defs/name."
+            )
+    for key, item in part.items():
+        if key not in ("const", "enum", "default", "examples"):
+            _check_references(item, whole)
+
+
+def _leads_somewhere(reference: str, whole: Any) -> bool:
+    if reference != "#" and not reference.startswith("#/"):
+        return False
+    at = whole
+    for step in unquote(reference[2:]).split("/") if reference != "#" else ():
+        key = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(at, list) and key.isdecimal() and int(key) < len(at):
+            at = at[int(key)]
+        elif isinstance(at, dict) and key in at:
+            at = at[key]
+        else:
+            return False
+    return isinstance(at, dict | bool)
 
 
 #: What a prompt version may set beside what has a field of its own. Nothing that would take the
@@ -99,7 +145,10 @@ class JobType(models.Model):
         help_text="What new jobs use. Jobs that exist keep theirs.",
     )
     input_schema = models.JSONField(
-        default=dict, validators=[_check_schema], help_text="JSON Schema of the form."
+        default=dict,
+        blank=True,
+        validators=[_check_schema],
+        help_text="JSON Schema of the form.",
     )
     min_documents = models.PositiveSmallIntegerField(default=0)
     max_documents = models.PositiveSmallIntegerField(default=0)
@@ -143,6 +192,8 @@ class JobType(models.Model):
     expire_overdue_review = models.BooleanField(
         default=False, help_text="A review that is overdue expires the job."
     )
+
+    history = HistoricalRecords()
 
     class Meta:
         ordering = ["slug"]

@@ -1,9 +1,36 @@
+from collections.abc import Collection
+from typing import Self
+
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from simple_history.models import HistoricalRecords
 
 
 class User(AbstractUser):
     """A person who can log in. What they may do comes from their memberships."""
+
+
+class WorkspaceQuerySet(models.QuerySet["Workspace"]):
+    def overseen_by(self, user: User) -> Self:
+        """The workspaces of which `user` sees every job."""
+        return self._held_by(user, SEES_ALL)
+
+    def configured_by(self, user: User) -> Self:
+        """The workspaces whose job types and members `user` may change."""
+        return self._held_by(user, {Role.ADMIN})
+
+    def _held_by(self, user: User, roles: Collection["Role"]) -> Self:
+        if not user.is_active:
+            return self.none()
+        if user.is_superuser:
+            return self
+        held = user.memberships.filter(role__in=roles).values("workspace")
+        return self.filter(pk__in=held)
+
+    def of(self, user: User) -> Self:
+        """Those in which `user` holds a role, by name; all of them for a superuser."""
+        held = self if user.is_superuser else self.filter(memberships__user=user).distinct()
+        return held.order_by("name")
 
 
 class Workspace(models.Model):
@@ -13,6 +40,9 @@ class Workspace(models.Model):
     name = models.CharField(max_length=100)
     created_at = models.DateTimeField(auto_now_add=True)
     members = models.ManyToManyField(User, through="Membership", related_name="workspaces")
+
+    objects = WorkspaceQuerySet.as_manager()
+    history = HistoricalRecords()
 
     def __str__(self) -> str:
         return self.name
@@ -37,6 +67,8 @@ class Membership(models.Model):
     workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=20, choices=Role)
+
+    history = HistoricalRecords()
 
     class Meta:
         constraints = [

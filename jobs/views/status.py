@@ -10,10 +10,11 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from jobs import forecast
-from jobs.access import Action, allowed_actions, may_submit
+from jobs.access import Action, allowed_actions, may_submit, readable_results
 from jobs.models import Attempt, Job, Result, Status, SweepSlot
 from jobs.pages import job_or_404, person
-from jobs.standing import standing, steps
+from jobs.rendering import ResultView, result_view
+from jobs.standing import HEART_STOPPED, standing, steps
 
 #: Seconds between two looks of an open page.
 LOOKS = {Status.QUEUED: 2, Status.RUNNING: 2, Status.NEEDS_REVIEW: 5}
@@ -42,7 +43,7 @@ def _shown(request: HttpRequest, job: Job) -> dict[str, Any]:
     may = allowed_actions(user, job)
     attempts = list(job.attempts.order_by("number").prefetch_related("turns"))
     events = list(job.events.order_by("-seq")[:MOST_EVENTS])[::-1]
-    result = _result(job) if may[Action.READ_RESULT].allowed else None
+    result = readable_results(user, job).first()
     return {
         "job": job,
         "now": now,
@@ -62,38 +63,26 @@ def _shown(request: HttpRequest, job: Job) -> dict[str, Any]:
         "attempts": attempts if may[Action.INSPECT].allowed else [],
         "tries": len(attempts),
         "events": events,
-        "inputs": _inputs(job),
+        "inputs": job.titled_input(),
         "documents": job.documents.defer("text"),
         "result": result,
-        "withheld": may[Action.READ_RESULT].why,
+        "view": _view(job, result) if result else None,
         "inspects": may[Action.INSPECT].allowed,
         "may_submit": may_submit(user, job.workspace),
         "is_requester": job.requester_id == user.pk,
     }
 
 
-def _result(job: Job) -> Result | None:
-    """What the job's last attempt produced, if anything."""
-    results = Result.objects.filter(attempt__job=job).select_related("attempt")
-    return results.order_by("-attempt__number").first()
-
-
-def _inputs(job: Job) -> list[tuple[str, Any]]:
-    """The input under the titles that its form had."""
-    properties = job.job_type.input_schema.get("properties", {})
-    titles = {
-        name: schema.get("title", name)
-        for name, schema in properties.items()
-        if isinstance(schema, dict)
-    }
-    return [(str(titles.get(name, name)), value) for name, value in job.input.items()]
+def _view(job: Job, result: Result) -> ResultView:
+    citations = result.citations.select_related("document").defer("document__text", "raw")
+    return result_view(job, result, citations=citations, files=result.files.all())
 
 
 def _version(job: Job) -> str:
     """Changes with whatever a page shows of the job, clocks aside."""
     attempt = Attempt.objects.filter(job=job).order_by("-number").first()
     beat = SweepSlot.objects.aggregate(at=Max("beat_at"))["at"]
-    working = beat is not None and (timezone.now() - beat).total_seconds() < 30
+    working = beat is not None and timezone.now() - beat < HEART_STOPPED
     gate = job.open_gate
     said = [
         job.event_count,

@@ -19,8 +19,8 @@ def folder(tmp_path):
     return DOCS if os.environ.get("PICTURES") else tmp_path
 
 
-def test_pictures_of_the_main_pages(driver, person, visit, folder):
-    quality = day(driver, person)
+def test_pictures_of_the_main_pages(sandbox, person, visit, folder):
+    quality = day(sandbox.base_url, person)
     jobs = quality.jobs
     shots = [
         ("submit", "requester", "/w/quality/jobs/new/document-digest/"),

@@ -31,7 +31,7 @@ def _plain(status):
 def _escalated():
     job = JobFactory(status=Status.NEEDS_REVIEW)
     lead = UserFactory(workspace=job.workspace, roles=[Role.LEAD])
-    decide(job.pk, Ask(Ruling.ESCALATE, lead, NOW))
+    decide(job.pk, Ask(Ruling.ESCALATE, lead, NOW, note="Above me."))
     return job
 
 

@@ -280,8 +280,8 @@ def test_the_key_is_named_without_being_given_away(settings):
 def test_the_whole_life_of_a_job_verifies(job):
     lead = UserFactory(workspace=job.workspace, roles=[Role.LEAD])
     with transaction.atomic():
-        decide(job.pk, Ask(Ruling.REOPEN, lead, NOW))
-    decide(job.pk, Ask(Ruling.ESCALATE, lead, NOW))
+        decide(job.pk, Ask(Ruling.REOPEN, lead, NOW, note="A reader doubts it."))
+    decide(job.pk, Ask(Ruling.ESCALATE, lead, NOW, note="Above me."))
     decide(job.pk, Ask(Ruling.REQUEST_CHANGES, lead, NOW, note="Ünïcode, “quotes”, \x00 🙂"))
     audit.seal(now=NOW)
     decide(job.pk, Ask(Ruling.CANCEL, job.requester, NOW))

@@ -370,7 +370,7 @@ def test_verify_audit_counts_what_it_walked(shell):
 
 def test_verify_audit_names_the_first_event_that_is_wrong(shell, settings):
     job = JobFactory(status=Status.RUNNING)
-    settings.AUDIT_KEY = "another"
+    settings.AUDIT_KEY = "another key, which is long enough"
     _refused(shell("verify_audit", "--json"), 1, f"{job.ref} event 1: was changed")
     _refused(shell("verify_audit"), 1, f"{job.ref} event 1: was changed")
 

@@ -118,7 +118,10 @@ def test_escalate_and_approve_at_once_leave_one_story():
     job = JobFactory(status=Status.NEEDS_REVIEW)
     first, second = _people(job, Role.LEAD, 2)
     won, _late = _sorted_out(
-        at_once(_ruling(job, Ruling.ESCALATE, first), _ruling(job, Ruling.APPROVE, second))
+        at_once(
+            _ruling(job, Ruling.ESCALATE, first, note="Above me."),
+            _ruling(job, Ruling.APPROVE, second),
+        )
     )
     job.refresh_from_db()
     assert job.status == Status.COMPLETED

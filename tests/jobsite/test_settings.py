@@ -54,6 +54,10 @@ WRONG = {
     "an empty secret key": ({"SECRET_KEY": " "}, "E003", "SECRET_KEY is not set."),
     "no hosts": ({"ALLOWED_HOSTS": None}, "E004", "ALLOWED_HOSTS is not set."),
     "empty hosts": ({"ALLOWED_HOSTS": " , "}, "E004", "ALLOWED_HOSTS is not set."),
+    "a short secret key": ({"SECRET_KEY": KEY[:31]}, "E007", "SECRET_KEY is shorter than 32"),
+    "a short audit key": ({"AUDIT_KEY": KEY[:31]}, "E007", "AUDIT_KEY is shorter than 32"),
+    "proxies": ({"TRUSTED_PROXY_COUNT": "all"}, "E001", "TRUSTED_PROXY_COUNT cannot be read"),
+    "fewer than no proxies": ({"TRUSTED_PROXY_COUNT": "-1"}, "E001", "-1 is less than none"),
     "a switch": ({"DEBUG": "maybe"}, "E001", "'maybe' is neither true nor false"),
     "another switch": ({"SECURE_SSL_REDIRECT": "2"}, "E001", "SECURE_SSL_REDIRECT cannot be"),
     "a port": ({"SANDBOX_PORT": "many"}, "E001", "SANDBOX_PORT cannot be read"),
@@ -124,9 +128,26 @@ def test_a_wrong_database_is_never_replaced_silently():
     assert values("DEBUG", DATABASE_URL="postgress://host/name")[1] != []
 
 
-def test_production_passes_the_deploy_check():
-    done = run("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+@pytest.mark.parametrize("database", ["sqlite://:memory:", "postgres://me:secret@db:5432/jobs"])
+def test_production_passes_the_deploy_check(database):
+    argv = ["manage.py", "check", "--deploy", "--fail-level", "WARNING"]
+    done = run(*argv, DATABASE_URL=database, OPENAI_WEBHOOK_SECRET=None)
     assert done.returncode == 0, done.stderr
+    assert "no issues" in done.stdout
+
+
+def test_production_for_every_host_is_warned_of():
+    assert "jobsite.W002" in run("manage.py", "check", "--deploy", ALLOWED_HOSTS="*").stderr
+
+
+def test_a_short_key_does_on_ones_own_machine():
+    done = run("manage.py", "check", DEBUG="true", SECRET_KEY="check", AUDIT_KEY="check")
+    assert done.returncode == 0, done.stderr
+
+
+def test_proxies_are_trusted_by_number():
+    assert values("ALLAUTH_TRUSTED_PROXY_COUNT") == [0, []]
+    assert values("ALLAUTH_TRUSTED_PROXY_COUNT", TRUSTED_PROXY_COUNT="2") == [2, []]
 
 
 def test_production_on_the_stand_in_is_warned_of():
@@ -161,7 +182,8 @@ def test_settings_come_from_an_env_file(tmp_path):
 def test_production_is_the_default_and_closed():
     names = ["DEBUG", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_SSL_REDIRECT"]
     assert values(*names) == [False, True, True, True, []]
-    assert values("LOGIN_URL", "X_FRAME_OPTIONS")[1] == "DENY"
+    names = ["LOGIN_URL", "X_FRAME_OPTIONS", "SESSION_COOKIE_HTTPONLY", "CSRF_COOKIE_HTTPONLY"]
+    assert values(*names) == ["account_login", "DENY", True, True, []]
 
 
 def test_without_a_key_the_stand_in_on_this_machine_answers():

@@ -31,7 +31,7 @@ def test_an_approval_completes_the_job(shell, job, reviewer):
 
 
 def test_a_decision_is_readable(shell, job, reviewer):
-    ran = shell("decide", job.ref, "reject", "--as", reviewer)
+    ran = shell("decide", job.ref, "reject", "--as", reviewer, "--note", "Not sound.")
     assert ran.code == 0
     assert ran.out.startswith(f"{job.ref}  {job.job_type.slug}  failed\n")
 
@@ -64,7 +64,9 @@ def test_whoever_may_not_decide_is_exit_code_1(shell, job):
         (["shrug", "--as", "{person}"], "invalid choice: 'shrug'"),
         (["approve"], "the following arguments are required: --as"),
         (["approve", "--as", "nobody"], "no active account nobody"),
-        (["request_changes", "--as", "{person}"], "needs a note"),
+        (["request_changes", "--as", "{person}"], "needs a note that says what to change"),
+        (["reject", "--as", "{person}"], "needs a note that says why"),
+        (["escalate", "--as", "{person}"], "needs a note that says what somebody else"),
         (["approve", "--as", "{person}", "--response-id", "resp_1"], "goes with settle"),
     ],
 )

@@ -20,7 +20,7 @@ from jobs.models import (
     Verb,
     WebhookReceipt,
 )
-from reviews.actions import Ask, NoteMissing, decide, write_note
+from reviews.actions import Ask, NoteMissing, NotLooked, decide, write_note
 from reviews.models import CLOSING, Decision, ReviewerNote, Ruling
 from tests import payloads
 from tests.factories import (
@@ -221,9 +221,9 @@ def test_an_approval_before_the_run_starts_the_first_attempt():
 
 def test_a_rejection_before_the_run_never_starts_anything():
     job = JobFactory(job_type=JobTypeFactory(lane=Lane.APPROVAL))
-    _rule(job, Ruling.REJECT, _person(job, Role.REVIEWER))
+    _rule(job, Ruling.REJECT, _person(job, Role.REVIEWER), note="Not our topic.")
     assert (job.status, job.reason_code) == (Status.FAILED, "rejected")
-    assert "Rejected by" in job.reason_text
+    assert job.reason_text == "Not our topic."
     assert not job.attempts.exists()
 
 
@@ -243,11 +243,48 @@ def test_requested_changes_reach_the_next_attempt_and_its_request():
     assert job.warnings == []
 
 
-def test_changes_without_words_are_refused():
+@pytest.mark.parametrize(
+    ("ruling", "missing"),
+    [
+        (Ruling.REQUEST_CHANGES, "what to change"),
+        (Ruling.REJECT, "why"),
+        (Ruling.ESCALATE, "what somebody else has to decide"),
+        (Ruling.REOPEN, "why"),
+    ],
+)
+def test_rulings_that_others_go_by_are_refused_without_words(ruling, missing):
+    make, role, _status, _verb = RULINGS[ruling]
+    job = make()
+    person = _person(job, role)
+    with pytest.raises(NoteMissing, match=f"says {missing}"):
+        _rule(job, ruling, person, note="  ")
+    assert not Decision.objects.filter(actor=person).exists()
+
+
+def test_who_comes_second_is_told_so_and_not_asked_for_words():
     job = JobFactory(status=Status.NEEDS_REVIEW)
-    with pytest.raises(NoteMissing, match="what to change"):
-        _rule(job, Ruling.REQUEST_CHANGES, _person(job, Role.REVIEWER), note="  ")
+    _rule(job, Ruling.APPROVE, _person(job, Role.REVIEWER))
+    with pytest.raises(NotNow, match="decided at"):
+        _rule(job, Ruling.REJECT, _person(job, Role.REVIEWER))
+
+
+@pytest.mark.parametrize("ruling", sorted(CLOSING | {Ruling.ESCALATE}))
+def test_a_ruling_of_somebody_who_looked_at_nothing_is_refused(ruling):
+    job = JobFactory(status=Status.NEEDS_REVIEW)
+    with pytest.raises(NotLooked, match="Look at it before"):
+        _rule(job, ruling, _person(job, Role.REVIEWER), note="Because.", content_hash="")
     assert not Decision.objects.exists()
+
+
+@pytest.mark.parametrize("ruling", [Ruling.CANCEL, Ruling.RETRY])
+def test_a_ruling_on_what_was_decided_already_does_not_hit_what_came_of_it(ruling):
+    job = JobFactory(status=Status.NEEDS_REVIEW)
+    lead, seen = _person(job, Role.LEAD), job.open_gate.content_hash
+    other = Ruling.REJECT if ruling is Ruling.RETRY else Ruling.REQUEST_CHANGES
+    _rule(job, other, lead, note="Not sound.")
+    with pytest.raises(NotNow, match=f"{lead} decided at"):
+        _rule(job, ruling, job.requester, content_hash=seen)
+    assert _rule(job, ruling, job.requester, content_hash="").ruling == ruling
 
 
 def test_a_second_review_judges_the_new_result():
@@ -268,7 +305,7 @@ def test_a_second_review_judges_the_new_result():
 def test_escalating_takes_the_say_from_the_first_level():
     job = JobFactory(status=Status.NEEDS_REVIEW)
     reviewer, lead = _person(job, Role.REVIEWER), _person(job, Role.LEAD)
-    decision = _rule(job, Ruling.ESCALATE, reviewer)
+    decision = _rule(job, Ruling.ESCALATE, reviewer, note="Above me.")
     assert decision.level == 1
     gate = job.open_gate
     assert (gate.level, gate.closed_at) == (2, None)
@@ -284,7 +321,7 @@ def test_escalating_takes_the_say_from_the_first_level():
 def test_a_review_is_escalated_level_by_level():
     job = JobFactory(status=Status.NEEDS_REVIEW, job_type=JobTypeFactory(review_levels=3))
     lead = _person(job, Role.LEAD)
-    assert [_rule(job, Ruling.ESCALATE, lead).level for _ in range(2)] == [1, 2]
+    assert [_rule(job, Ruling.ESCALATE, lead, note="Above me.").level for _ in range(2)] == [1, 2]
     with pytest.raises(NotNow, match=r"highest level \(3\)"):
         _rule(job, Ruling.ESCALATE, lead)
 
@@ -293,7 +330,7 @@ def test_a_reopened_job_is_judged_again_on_the_same_result():
     job = JobFactory(status=Status.COMPLETED)
     before = job.attempts.get().result
     _rule(job, Ruling.ARCHIVE, job.requester)
-    _rule(job, Ruling.REOPEN, _person(job, Role.LEAD))
+    _rule(job, Ruling.REOPEN, _person(job, Role.LEAD), note="A reader doubts it.")
     assert job.status == Status.NEEDS_REVIEW
     assert (job.settled_at, job.archived_at, job.archived_by) == (None, None, None)
     gate = job.open_gate
@@ -480,7 +517,7 @@ def test_what_is_not_approved_is_not_delivered(db, ruling):
     start(job)
     finish(job, "completed")
     assert Result.objects.get().deliverable
-    decide(job.pk, Ask(ruling, _person(job, Role.LEAD), NOW))
+    decide(job.pk, Ask(ruling, _person(job, Role.LEAD), NOW, note="Not sound."))
     assert not Result.objects.get().deliverable
 
 

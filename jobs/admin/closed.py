@@ -1,0 +1,35 @@
+"""Pages of other packages that only superusers get: through each of them, whoever holds Django's
+permission for it could become somebody else, or run what they like."""
+
+from importlib import import_module
+
+from django.apps import apps
+from django.contrib import admin
+
+from jobs.admin.lists import SuperusersOnly
+
+#: auth: groups give out permissions. django_q: a schedule runs any function. The others: an address
+#: or an authenticator is a way into its owner's account.
+CLOSED = {
+    "auth": "django.contrib.auth",
+    "django_q": "django_q",
+    "account": "allauth.account",
+    "mfa": "allauth.mfa",
+    "socialaccount": "allauth.socialaccount",
+    "usersessions": "allauth.usersessions",
+}
+
+
+def close() -> None:
+    for package in CLOSED.values():
+        if apps.is_installed(package):
+            # Their pages first, as they are; Django would only come to them after this module.
+            import_module(f"{package}.admin")
+    for model, page in list(admin.site._registry.items()):
+        if model._meta.app_label in CLOSED:
+            admin.site.unregister(model)
+            kept = type(type(page).__name__, (SuperusersOnly, type(page)), {})
+            admin.site.register(model, kept)
+
+
+close()

@@ -1,0 +1,621 @@
+"""The reading room: what has happened, and what came of it. Nothing here can be changed."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import Case, Q, QuerySet, When
+from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from jobs import models
+from jobs.admin.lists import JobRoom, Room, RoomInline, ScopedFilter, SuperusersOnly
+from jobs.admin.shown import NOTHING, link, links, list_link, long_text, payload, readable
+from jobs.templatetags.jobsite import icon, moment, money, status_badge, status_word
+
+#: Of a job, what only its own page shows.
+LONG_OF_JOB = ("input", "warnings", "reason_text")
+LONG_OF_TYPE = ("input_schema", "description")
+
+
+def under(path: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{path}__{name}" for name in names)
+
+
+class OfJob(JobRoom):
+    """A part of a job: its list and its page lead to the job."""
+
+    @admin.display(description="Job")
+    def job_link(self, row: Any) -> SafeString:
+        return link(self.job_of(row))
+
+
+class AttemptInline(RoomInline):
+    model = models.Attempt
+    fields = (
+        "number",
+        "state",
+        "cause",
+        "error_code",
+        "cost",
+        "submitted_at",
+        "ended_at",
+        "result_link",
+    )
+    readonly_fields = ("cost", "result_link")
+    deferred = (
+        "feedback",
+        "error_text",
+        *under("result", ("text", "structured", "warnings", "usage")),
+    )
+    related = ("result",)
+
+    @admin.display(description="Cost")
+    def cost(self, attempt: models.Attempt) -> str:
+        return money(attempt.cost_usd)
+
+    @admin.display(description="Result")
+    def result_link(self, attempt: models.Attempt) -> SafeString:
+        return link(getattr(attempt, "result", None), "Result")
+
+
+class EventInline(RoomInline):
+    model = models.Event
+    fields = ("seq", "at", "verb", "actor_name", "moved", "reason_text")
+    readonly_fields = ("moved",)
+    deferred = ("data",)
+
+    @admin.display(description="Status")
+    def moved(self, event: models.Event) -> SafeString:
+        return moved(event)
+
+
+class DocumentInline(RoomInline):
+    model = models.Document
+    fields = ("position", "name", "content_type", "bytes")
+    readonly_fields = ("bytes",)
+    deferred = ("text",)
+
+    @admin.display(description="Size")
+    def bytes(self, document: models.Document) -> str:
+        return filesizeformat(document.size)
+
+
+class GateInline(RoomInline):
+    model = models.Gate
+    fields = ("kind", "level", "opened_at", "due_at", "closed_at", "outcome", "judged")
+    readonly_fields = ("judged",)
+    deferred = ("reasons",)
+
+    @admin.display(description="Judged")
+    def judged(self, gate: models.Gate) -> SafeString:
+        return short_hash(gate.content_hash)
+
+
+class TurnInline(RoomInline):
+    model = models.Turn
+    fields = ("number", "response_id", "provider_status", "sent_at", "ended_at")
+    deferred = ("request", "payload", "late_payload")
+
+
+class ArchivedFilter(admin.SimpleListFilter):
+    title = "archive"
+    parameter_name = "archived"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("no", "Not archived"), ("yes", "Archived")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() is None:
+            return queryset
+        return queryset.filter(archived_at__isnull=self.value() == "no")
+
+
+class OpenFilter(admin.SimpleListFilter):
+    title = "whether it is open"
+    parameter_name = "open"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Open"), ("no", "Closed")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() is None:
+            return queryset
+        return queryset.filter(closed_at__isnull=self.value() == "yes")
+
+
+# Registered by `reviews.admin`, which knows the verbs and what people decided.
+class JobAdmin(JobRoom):
+    to_job = ""
+    list_display: Any = (
+        "ref",
+        "status_shown",
+        "job_type",
+        "created",
+        "requester",
+        "asked",
+    )
+    list_filter = (
+        "status",
+        ("job_type", ScopedFilter),
+        ("workspace", ScopedFilter),
+        ArchivedFilter,
+    )
+    list_select_related = ("job_type", "requester")
+    deferred = (*LONG_OF_JOB, *under("job_type", LONG_OF_TYPE))
+    inlines: ClassVar[Any] = (AttemptInline, GateInline, EventInline, DocumentInline)
+    fieldsets = (
+        (None, {"fields": ("badge", "reason", "progress", "gate_shown", "parts")}),
+        (
+            "What was asked for",
+            {
+                "fields": (
+                    ("workspace", "job_type", "prompt_version"),
+                    ("requester", "lane", "parent"),
+                    "input_shown",
+                    "warnings_shown",
+                )
+            },
+        ),
+        (
+            "When",
+            {
+                "fields": (
+                    ("created_at", "started_at", "settled_at"),
+                    ("start_by", "finish_by"),
+                    ("cancel_requested_at", "cancel_requested_by"),
+                    ("archived_at", "archived_by"),
+                )
+            },
+        ),
+        (
+            "For the record",
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    "id",
+                    ("cost", "event_count", "sealed_count"),
+                    "event_head",
+                    ("idempotency_key", "request_fingerprint"),
+                ),
+            },
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        warned = Case(When(warnings=[], then=False), default=True)
+        jobs: QuerySet[Any] = super().get_queryset(request).annotate(warned=warned)
+        return jobs
+
+    @admin.display(description="Status")
+    def status_shown(self, job: Any) -> SafeString:
+        """As `status_badge` has it, without reading the warnings of every row."""
+        word = status_word(job.status)
+        if job.status != models.Status.COMPLETED or not job.warned:
+            return word
+        return format_html("{} {}", word, icon("triangle-alert", "with warnings"))
+
+    @admin.display(description="Created")
+    def created(self, job: models.Job) -> SafeString:
+        return moment(job.created_at)
+
+    @admin.display(description="Asked for")
+    def asked(self, job: models.Job) -> SafeString:
+        return format_html('<span class="room-line">{}</span>', job.input_summary or NOTHING)
+
+    @admin.display(description="Status")
+    def badge(self, job: models.Job) -> SafeString:
+        return status_badge(job)
+
+    @admin.display(description="Why")
+    def reason(self, job: models.Job) -> SafeString:
+        if not job.reason_code:
+            return NOTHING
+        return format_html("{} <code>{}</code>", job.reason_text, job.reason_code)
+
+    @admin.display(description="Progress")
+    def progress(self, job: models.Job) -> str:
+        return f"{job.progress_done} of {job.progress_total}: {job.progress_message}"
+
+    @admin.display(description="Waits for")
+    def gate_shown(self, job: models.Job) -> SafeString:
+        gate = job.open_gate
+        if gate is None:
+            return NOTHING
+        due = f"level {gate.level}, due {gate.due_at:%d %b %Y, %H:%M} UTC"
+        return format_html("{} ({})", link(gate, gate.get_kind_display()), due)
+
+    @admin.display(description="Lists")
+    def parts(self, job: models.Job) -> SafeString:
+        kinds: tuple[tuple[type[Any], str], ...] = (
+            (models.Attempt, "Attempts"),
+            (models.Turn, "Turns"),
+            (models.Result, "Results"),
+            (models.Event, "Events"),
+        )
+        said = [list_link(model, name, q=job.ref) for model, name in kinds]
+        return format_html("{} · {} · {} · {}", *said)
+
+    @admin.display(description="Input")
+    def input_shown(self, job: models.Job) -> SafeString:
+        return readable(job.input)
+
+    @admin.display(description="Warnings")
+    def warnings_shown(self, job: models.Job) -> SafeString:
+        return readable(job.warnings)
+
+    @admin.display(description="Cost")
+    def cost(self, job: models.Job) -> str:
+        return money(job.cost_usd)
+
+
+@admin.register(models.Attempt)
+class AttemptAdmin(OfJob):
+    list_display = ("name", "job_link", "state", "cause", "next_check_at", "checks", "cost")
+    list_filter = ("state", "cause")
+    list_select_related = ("job",)
+    deferred = ("feedback", "error_text", *under("job", LONG_OF_JOB))
+    inlines = (TurnInline, GateInline)
+    fieldsets = (
+        (
+            None,
+            {
+                "fields": (
+                    ("job_link", "result_link"),
+                    ("state", "cause", "caused_by"),
+                    ("error_code", "error_text"),
+                    "feedback_shown",
+                    "cost",
+                )
+            },
+        ),
+        (
+            "When",
+            {
+                "fields": (
+                    ("created_at", "submitted_at", "ended_at"),
+                    ("last_heard_at", "cancel_sent_at", "missing_since"),
+                )
+            },
+        ),
+        (
+            "The engine's own",
+            {
+                "fields": (
+                    ("next_check_at", "checks", "failures", "strikes"),
+                    ("lease_until", "lease_token"),
+                    "id",
+                )
+            },
+        ),
+    )
+
+    def name_of(self, row: models.Attempt) -> str:
+        return f"attempt {row.number}"
+
+    @admin.display(description="Attempt")
+    def name(self, attempt: models.Attempt) -> str:
+        return f"{attempt.job.ref} attempt {attempt.number}"
+
+    @admin.display(description="Result")
+    def result_link(self, attempt: models.Attempt) -> SafeString:
+        result = models.Result.objects.filter(attempt=attempt).only("pk").first()
+        return link(result, "Result")
+
+    @admin.display(description="Feedback that it was given")
+    def feedback_shown(self, attempt: models.Attempt) -> SafeString:
+        return long_text(attempt.feedback)
+
+    @admin.display(description="Cost")
+    def cost(self, attempt: models.Attempt) -> str:
+        return money(attempt.cost_usd)
+
+
+@admin.register(models.Turn)
+class TurnAdmin(OfJob):
+    to_job = "attempt__job"
+    list_display = ("name", "job_link", "attempt_link", "provider_status", "sent_at", "ended_at")
+    list_select_related = ("attempt__job",)
+    deferred = (
+        "request",
+        "payload",
+        "late_payload",
+        "attempt__feedback",
+        "attempt__error_text",
+        *under("attempt__job", LONG_OF_JOB),
+    )
+    fields = (
+        ("job_link", "attempt_link", "result_link"),
+        ("response_id", "request_id"),
+        ("provider_status", "sent_at", "ended_at"),
+        "request_shown",
+        "payload_shown",
+        "late_payload_shown",
+        "id",
+    )
+
+    def found(self, queryset: QuerySet[Any], term: str) -> QuerySet[Any]:
+        one = queryset.filter(response_id=term)
+        return one if one.exists() else super().found(queryset, term)
+
+    def name_of(self, row: models.Turn) -> str:
+        return f"attempt {row.attempt.number} turn {row.number}"
+
+    @admin.display(description="Turn")
+    def name(self, turn: models.Turn) -> str:
+        return turn.response_id or f"turn {turn.number}, without a response"
+
+    @admin.display(description="Attempt")
+    def attempt_link(self, turn: models.Turn) -> SafeString:
+        return link(turn.attempt, f"attempt {turn.attempt.number}")
+
+    @admin.display(description="Result")
+    def result_link(self, turn: models.Turn) -> SafeString:
+        result = models.Result.objects.filter(attempt=turn.attempt_id).only("pk").first()
+        return link(result, "Result")
+
+    @admin.display(description="Request, documents by their hash")
+    def request_shown(self, turn: models.Turn) -> SafeString:
+        return readable(turn.request)
+
+    @admin.display(description="Payload")
+    def payload_shown(self, turn: models.Turn) -> SafeString:
+        return payload(turn.payload)
+
+    @admin.display(description="Later payload")
+    def late_payload_shown(self, turn: models.Turn) -> SafeString:
+        return payload(turn.late_payload)
+
+
+class CitationInline(RoomInline):
+    model = models.Citation
+    fields = ("position", "kind", "quote_shown", "document_link", "start", "end", "url", "title")
+    readonly_fields = ("quote_shown", "document_link")
+    deferred = ("document__text", "raw")
+    related = ("document",)
+
+    @admin.display(description="Quote")
+    def quote_shown(self, citation: models.Citation) -> SafeString:
+        return long_text(citation.quote)
+
+    @admin.display(description="Document")
+    def document_link(self, citation: models.Citation) -> SafeString:
+        return link(citation.document)
+
+
+class ToolCallInline(RoomInline):
+    model = models.ToolCall
+    fields = ("position", "kind", "name", "status", "summary", "raw_shown")
+    readonly_fields = ("raw_shown",)
+
+    @admin.display(description="As reported")
+    def raw_shown(self, call: models.ToolCall) -> SafeString:
+        return readable(call.raw)
+
+
+class ResultFileInline(RoomInline):
+    model = models.ResultFile
+    fields = ("position", "name", "content_type", "size", "sha256")
+
+
+@admin.register(models.Result)
+class ResultAdmin(OfJob):
+    to_job = "attempt__job"
+    list_display = ("name", "job_link", "extent", "model", "created_at")
+    list_filter = ("partial", "deliverable")
+    list_select_related = ("attempt__job",)
+    deferred = (
+        "text",
+        "structured",
+        "warnings",
+        "usage",
+        "attempt__feedback",
+        "attempt__error_text",
+        *under("attempt__job", LONG_OF_JOB),
+    )
+    inlines = (CitationInline, ToolCallInline, ResultFileInline, GateInline)
+    fields = (
+        ("job_link", "attempt_link", "turns"),
+        ("extent", "created_at"),
+        ("model", "service_tier"),
+        "content_hash",
+        "text_shown",
+        "structured_shown",
+        "warnings_shown",
+        "usage_shown",
+    )
+
+    def name_of(self, row: models.Result) -> str:
+        return f"result of attempt {row.attempt.number}"
+
+    @admin.display(description="Result")
+    def name(self, result: models.Result) -> str:
+        return f"result of attempt {result.attempt.number}"
+
+    @admin.display(description="Attempt")
+    def attempt_link(self, result: models.Result) -> SafeString:
+        return link(result.attempt, f"attempt {result.attempt.number}")
+
+    @admin.display(description="What it is")
+    def extent(self, result: models.Result) -> str:
+        whole = "partial" if result.partial else "whole"
+        return f"{whole}, {'for use' if result.deliverable else 'withheld: evidence only'}"
+
+    @admin.display(description="Turns")
+    def turns(self, result: models.Result) -> SafeString:
+        turns = result.attempt.turns.only("number", "response_id")
+        return links([(turn, str(turn)) for turn in turns])
+
+    @admin.display(description="Text")
+    def text_shown(self, result: models.Result) -> SafeString:
+        return long_text(result.text)
+
+    @admin.display(description="Structured output")
+    def structured_shown(self, result: models.Result) -> SafeString:
+        return readable(result.structured)
+
+    @admin.display(description="Warnings")
+    def warnings_shown(self, result: models.Result) -> SafeString:
+        return readable(result.warnings)
+
+    @admin.display(description="Usage")
+    def usage_shown(self, result: models.Result) -> SafeString:
+        return readable(result.usage)
+
+
+@admin.register(models.Event)
+class EventAdmin(OfJob):
+    list_display = ("line", "job_link", "verb", "actor_name", "moved", "at")
+    list_filter = ("verb",)
+    list_select_related = ("job",)
+    deferred = ("data", "reason_text", *under("job", LONG_OF_JOB))
+    fields = (
+        ("job_link", "seq", "at"),
+        ("verb", "actor_name", "actor"),
+        "moved",
+        ("reason_code", "reason_text"),
+        "data_shown",
+        "hash",
+    )
+
+    def name_of(self, row: models.Event) -> str:
+        return f"event {row.seq}"
+
+    @admin.display(description="Status")
+    def moved(self, event: models.Event) -> SafeString:
+        return moved(event)
+
+    @admin.display(description="Event")
+    def line(self, event: models.Event) -> str:
+        return f"event {event.seq}"
+
+    @admin.display(description="Data")
+    def data_shown(self, event: models.Event) -> SafeString:
+        return readable(event.data)
+
+
+@admin.register(models.Gate)
+class GateAdmin(OfJob):
+    list_display = ("kind", "job_link", "level", "opened_at", "due_at", "closed_at", "outcome")
+    list_filter = ("kind", OpenFilter)
+    list_select_related = ("job",)
+    deferred = ("reasons", *under("job", LONG_OF_JOB))
+    fields = (
+        ("job_link", "attempt_link", "result_link"),
+        ("kind", "level"),
+        ("opened_at", "due_at", "expires"),
+        ("closed_at", "outcome"),
+        "content_hash",
+        "reasons_shown",
+    )
+
+    def name_of(self, row: models.Gate) -> str:
+        return f"gate: {row.get_kind_display().lower()}"
+
+    @admin.display(description="Attempt")
+    def attempt_link(self, gate: models.Gate) -> SafeString:
+        return link(gate.attempt, f"attempt {gate.attempt.number}" if gate.attempt else "")
+
+    @admin.display(description="Result")
+    def result_link(self, gate: models.Gate) -> SafeString:
+        return link(gate.result, "Result")
+
+    @admin.display(description="Why a person must decide")
+    def reasons_shown(self, gate: models.Gate) -> SafeString:
+        return readable(gate.reasons)
+
+
+@admin.register(models.Document)
+class DocumentAdmin(OfJob):
+    list_display = ("name", "job_link", "content_type", "size")
+    list_select_related = ("job",)
+    deferred = ("text", *under("job", LONG_OF_JOB))
+    fields = (
+        ("job_link", "position"),
+        ("name", "content_type", "size"),
+        "sha256",
+        "text_shown",
+    )
+
+    def name_of(self, row: models.Document) -> str:
+        return row.name
+
+    @admin.display(description="Text that quotes are looked up in")
+    def text_shown(self, document: models.Document) -> SafeString:
+        return long_text(document.text)
+
+
+class OutcomeFilter(admin.SimpleListFilter):
+    """Named, not asked for: the values of a column without an index cost a walk of the table."""
+
+    title = "outcome"
+    parameter_name = "outcome"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("due", "Still looked up"), ("known", "Known"), ("adopted", "Adopted")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        match self.value():
+            case None:
+                return queryset
+            case "due":
+                return queryset.filter(next_check_at__isnull=False)
+            case outcome:
+                return queryset.filter(outcome=outcome)
+
+
+@admin.register(models.WebhookReceipt)
+class WebhookReceiptAdmin(SuperusersOnly, Room):
+    list_display = ("webhook_id", "event_type", "response_id", "outcome", "received_at")
+    list_filter = (OutcomeFilter,)
+    search_fields = ("webhook_id",)
+    search_help_text = "The id of a webhook or of a response, in full."
+    ordering = ("-received_at", "-webhook_id")
+    deferred = ("body",)
+    fields = (
+        ("webhook_id", "event_type"),
+        ("response_id", "turn_link"),
+        ("received_at", "outcome"),
+        ("next_check_at", "failures"),
+        "body_shown",
+    )
+
+    def found(self, queryset: QuerySet[Any], term: str) -> QuerySet[Any]:
+        return queryset.filter(Q(webhook_id=term) | Q(response_id=term))
+
+    @admin.display(description="Turn")
+    def turn_link(self, receipt: models.WebhookReceipt) -> SafeString:
+        named = models.Turn.objects.filter(response_id=receipt.response_id or None)
+        return link(named.only("response_id").first())
+
+    @admin.display(description="Body")
+    def body_shown(self, receipt: models.WebhookReceipt) -> SafeString:
+        return payload(receipt.body)
+
+
+@admin.register(models.SweepSlot)
+class SweepSlotAdmin(SuperusersOnly, Room):
+    list_display = ("number", "holder", "beat_at", "sweeps", "requests")
+    ordering = ("number",)
+
+
+@admin.register(models.Seal)
+class SealAdmin(SuperusersOnly, Room):
+    list_display = ("number", "at", "jobs", "hash")
+    ordering = ("-number",)
+    deferred = ("heads",)
+    fields = (("number", "at", "jobs"), ("hash", "key_id"), "heads_shown")
+
+    @admin.display(description="Heads: job, events, hash")
+    def heads_shown(self, seal: models.Seal) -> SafeString:
+        return readable(seal.heads)
+
+
+def moved(event: models.Event) -> SafeString:
+    """The status that an event ended in, where it changed one."""
+    return status_word(event.to_status) if event.to_status else NOTHING
+
+
+def short_hash(content_hash: str) -> SafeString:
+    return format_html('<code title="{}">{}</code>', content_hash, content_hash[:12])

@@ -1,0 +1,199 @@
+"""Rulings as pages offer them: the button, what pressing it will do, and what it did."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.urls import reverse
+
+from jobs import requests
+from jobs.access import AT_GATE, Action, allowed_actions
+from jobs.models import GateKind, Job, Status, User
+from reviews.models import Ruling
+
+#: In the order in which they stand on a page.
+ORDER = (
+    Ruling.APPROVE,
+    Ruling.REQUEST_CHANGES,
+    Ruling.REJECT,
+    Ruling.ESCALATE,
+    Ruling.RETRY,
+    Ruling.CANCEL,
+    Ruling.USE_RESULT,
+    Ruling.REOPEN,
+    Ruling.SETTLE,
+    Ruling.ARCHIVE,
+)
+#: The work of a reviewer: always on the review page, off with its reason where it does not apply.
+DESK = ORDER[:6]
+#: Shown only where they apply: elsewhere nobody misses them.
+RARE = frozenset({Ruling.USE_RESULT, Ruling.REOPEN, Ruling.SETTLE, Ruling.ARCHIVE})
+#: What the review page's button says in `ask`: nothing, and the ruling is carried out at once;
+#: "words", where it asks for those that are missing; "first", where it ends the job, or throws away
+#: and pays again.
+_ASKS = {Ruling.APPROVE: "", Ruling.REQUEST_CHANGES: "words", Ruling.ESCALATE: "words"}
+DANGEROUS = frozenset({Ruling.REJECT, Ruling.CANCEL})
+
+_ICONS = {
+    Ruling.APPROVE: "check",
+    Ruling.REQUEST_CHANGES: "pencil",
+    Ruling.REJECT: "x",
+    Ruling.ESCALATE: "arrow-up",
+    Ruling.RETRY: "rotate-ccw",
+    Ruling.CANCEL: "ban",
+    Ruling.USE_RESULT: "download",
+    Ruling.REOPEN: "eye",
+    Ruling.SETTLE: "circle-help",
+    Ruling.ARCHIVE: "archive",
+}
+_DONE = {
+    Ruling.APPROVE: "Approved {}.",
+    Ruling.REQUEST_CHANGES: "Requested changes to {}.",
+    Ruling.REJECT: "Rejected {}.",
+    Ruling.ESCALATE: "Escalated {}.",
+    Ruling.RETRY: "{} runs again.",
+    Ruling.CANCEL: "Canceled {}.",
+    Ruling.USE_RESULT: "The late result of {} is in review.",
+    Ruling.REOPEN: "Reopened {}.",
+    Ruling.SETTLE: "Settled the submit of {}.",
+    Ruling.ARCHIVE: "Archived {}.",
+}
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One button. `value` is the ruling's; `kind` is "primary", "danger" or "plain"; `why` says why
+    it is off, and `forbidden` that it is off for this person in any state."""
+
+    value: str
+    label: str
+    url: str
+    kind: str
+    icon: str
+    asks: str = "first"
+    why: str = ""
+    forbidden: bool = False
+
+    @property
+    def allowed(self) -> bool:
+        return not self.why
+
+
+def offers(user: User, job: Job, rulings: Iterable[Ruling] = ORDER) -> list[Offer]:
+    """Each ruling as a button, on or off."""
+    may = allowed_actions(user, job)
+    return [
+        Offer(
+            ruling.value,
+            ruling.label,
+            url_of(ruling, job),
+            _kind(ruling),
+            _ICONS[ruling],
+            asks=_ASKS.get(ruling, "first"),
+            why=may[Action(ruling.value)].why,
+            forbidden=may[Action(ruling.value)].forbidden,
+        )
+        for ruling in rulings
+    ]
+
+
+def at_the_desk(user: User, job: Job) -> list[Offer]:
+    """The buttons of the review page: a reviewer's work always, what is rare where it applies."""
+    every = offers(user, job)
+    return [offer for offer in every if offer.value in DESK or offer.allowed]
+
+
+def on_the_job(user: User, job: Job) -> Sequence[Offer]:
+    """The buttons of a page about the job. Whoever decides by looking at the result is led to the
+    review page."""
+    at_gate = {action.value for action in AT_GATE}
+    every = offers(user, job)
+    judges = any(offer.allowed and offer.value in at_gate for offer in every)
+    rest = [
+        offer
+        for offer in every
+        if offer.value not in at_gate
+        and not offer.forbidden
+        and (offer.allowed or offer.value not in RARE)
+    ]
+    if judges:
+        url = reverse("reviews:job_review", args=[job.ref])
+        # What to do with a result under review is decided there as well.
+        return [Offer("review", "Review", url, "primary", "eye")]
+    return rest
+
+
+def url_of(ruling: Ruling, job: Job) -> str:
+    return reverse(f"reviews:job_{ruling.value}", args=[job.ref])
+
+
+def done(ruling: Ruling, job: Job) -> str:
+    """What has just been done, in a sentence. `job` is as it is now."""
+    if ruling is Ruling.CANCEL and job.status == Status.RUNNING:
+        return f"OpenAI is being asked to stop {job.ref}."
+    if ruling is Ruling.RETRY and job.status == Status.NEEDS_REVIEW:
+        return f"{job.ref} waits for approval again."
+    return _DONE[ruling].format(job.ref)
+
+
+def consequence(ruling: Ruling, job: Job) -> str:
+    """What `ruling` would do to the job as it is, in a sentence or two."""
+    gate = job.open_gate
+    before_run = gate is not None and gate.kind == GateKind.BEFORE_RUN
+    match ruling:
+        case Ruling.APPROVE if before_run:
+            return "It is sent to OpenAI as it stands below, and is paid for."
+        case Ruling.APPROVE:
+            return f"The job is completed with this result, and {job.requester} can read it."
+        case Ruling.REQUEST_CHANGES:
+            return (
+                "The job runs again with your words and this result, and the new result comes to "
+                "review. This one is kept as evidence. The run is paid for."
+            )
+        case Ruling.REJECT if before_run:
+            return f"The job fails. Nothing is sent to OpenAI, and {job.requester} reads why."
+        case Ruling.REJECT:
+            return (
+                f"The job fails, and {job.requester} reads why. The result is kept as evidence and "
+                "is never delivered."
+            )
+        case Ruling.ESCALATE:
+            level = gate.level + 1 if gate else 2
+            return f"The review moves up to level {level}, where leads decide, and is due anew."
+        case Ruling.RETRY:
+            return _retry(job, under_review=gate is not None)
+        case Ruling.CANCEL if job.status == Status.RUNNING:
+            return (
+                "OpenAI is asked to stop. What it has done until then is paid for, kept as evidence "
+                "and never delivered."
+            )
+        case Ruling.CANCEL if gate and not before_run:
+            return "The review ends. The result is kept as evidence and is never delivered."
+        case Ruling.CANCEL:
+            return "The job ends here. Nothing more is sent to OpenAI."
+        case Ruling.USE_RESULT:
+            return "The result that came late goes to review, and is not paid for a second time."
+        case Ruling.REOPEN:
+            return (
+                f"The job goes back to review with the result that it has. Until it is decided, "
+                f"{job.requester} cannot read that."
+            )
+        case Ruling.SETTLE:
+            return (
+                "A create call left and was never answered. Look in OpenAI's log for a response "
+                f"whose metadata names the job {job.pk}."
+            )
+        case Ruling.ARCHIVE:
+            return "The job leaves the everyday lists. Nothing is deleted."
+
+
+def _retry(job: Job, *, under_review: bool) -> str:
+    kept = "This result is kept as evidence and is never delivered. " if under_review else ""
+    if requests.may_run(job):
+        return f"{kept}The job runs again from the start, as a new attempt that is paid for."
+    return f"{kept}The job waits for approval again. Nothing is sent before that."
+
+
+def _kind(ruling: Ruling) -> str:
+    if ruling is Ruling.APPROVE:
+        return "primary"
+    return "danger" if ruling in DANGEROUS else "plain"
