@@ -217,9 +217,9 @@ def counts(workspace: Workspace | None) -> Counts:
 
 
 def _by_lane(workspace: Workspace | None, status: Status) -> Mapping[str, int]:
-    newest = jobs_of(workspace).filter(status=status).order_by("-id")[: MOST + 1]
-    kept = {str(lane): Count("pk", filter=Q(archived_at=None, lane=lane)) for lane in Lane}
-    return newest.aggregate(seen=Count("*"), **kept)
+    kept = jobs_of(workspace).filter(status=status, archived_at=None).order_by("-id")
+    by_lane = {str(lane): Count("pk", filter=Q(lane=lane)) for lane in Lane}
+    return kept[: MOST + 1].aggregate(seen=Count("*"), **by_lane)
 
 
 @dataclass(frozen=True)
