@@ -227,8 +227,8 @@ def _about_rows(desk: Desk) -> Iterator[Finding]:
             "struck_out",
             Level.ATTENTION,
             f"The process that works on it dies, again and again: {_jobs(len(desk.struck))}.",
-            "The answer will be stored without being read. Read the cluster's log; did the "
-            "machine run out of memory?",
+            "The answer will be stored without being read. Read the cluster's log, and see whether "
+            "the machine ran out of memory.",
             ref=desk.struck[0],
         )
     if desk.put_off:

@@ -242,7 +242,7 @@ def _looked_through(rows: QuerySet[Job], also: Q) -> tuple[list[Job], UUID | Non
 
 def _counted(rows: QuerySet[Job], conditions: Mapping[str, Q]) -> dict[str, Counted]:
     newest = rows.order_by("-id")[: LOOKED + 1]
-    counts = {f"n_{name}": Count("*", filter=also or None) for name, also in conditions.items()}
+    counts = {f"n_{name}": Count("pk", filter=also or None) for name, also in conditions.items()}
     numbers = newest.aggregate(seen=Count("*"), **counts)
     more = numbers["seen"] > LOOKED
     return {name: Counted(min(numbers[f"n_{name}"], LOOKED), more) for name in conditions}
