@@ -143,12 +143,10 @@ def _desk(request: HttpRequest, job: Job, form: NoteForm) -> HttpResponse:
     may = allowed_actions(user, job)
     if not may[Action.INSPECT].allowed:
         return _refused(request, job, NotAllowed(may[Action.INSPECT].why))
-    verbs = offers.at_the_desk(user, job)
     context = {
         "job": job,
         "case": case(job),
-        "verbs": verbs,
-        "decides": any(verb.allowed for verb in verbs),
+        "verbs": offers.at_the_desk(user, job),
         "notes_allowed": may[Action.NOTE].allowed,
         "note_form": form,
         "inbox_url": reverse("reviews:inbox", args=[job.workspace.slug]),
