@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import models
 from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, When
 
+from jobs import causes
 from jobs.access import Action, allowed_actions, roles_of
 from jobs.ids import first_id_at, is_ref, made_at, read_ref
 from jobs.models import (
@@ -60,7 +61,13 @@ class Wanted:
     since: date | None = None
     until: date | None = None
     archived: bool = False
+    reason: str = ""
     text: str = ""
+
+    @property
+    def why(self) -> str:
+        """The reason in words."""
+        return causes.explain(self.reason).text if self.reason else ""
 
     @property
     def words(self) -> list[str]:
@@ -73,6 +80,7 @@ class Wanted:
             "archived" if self.archived else "",
             f"type {self.types[0]}" if self.types else "",
             f"lane {self.lane.label.lower()}" if self.lane else "",
+            f"reason {self.reason}" if self.reason else "",
             "requested by you" if self.whose is Whose.MINE else "",
             f"from {self.since:%d %b %Y}" if self.since else "",
             f"until {self.until:%d %b %Y}" if self.until else "",
@@ -185,6 +193,8 @@ class Listing:
             also &= Q(job_type__in=[job_type.pk for job_type in wanted.types])
         if wanted.lane:
             also &= Q(lane=wanted.lane)
+        if wanted.reason:
+            also &= Q(reason_code=wanted.reason)
         if wanted.words:
             rows = rows.annotate(says=Case(When(self._says, then=True), default=False))
             also &= Q(says=True)

@@ -83,6 +83,7 @@ class FilterForm(forms.Form):
         widget=forms.HiddenInput,
         error_messages={"invalid_choice": "There is no status “%(value)s”."},
     )
+    reason = forms.CharField(required=False, max_length=60, widget=forms.HiddenInput)
     whose = forms.ChoiceField(
         required=False,
         choices=Whose.choices,
@@ -135,6 +136,7 @@ class FilterForm(forms.Form):
             since=said["since"],
             until=said["until"],
             archived=bool(said["archived"]),
+            reason=said["reason"],
             text=said["q"],
         )
 
