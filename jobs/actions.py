@@ -6,6 +6,7 @@ in which the person acted.
 
 import hashlib
 import json
+import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from jsonschema import Draft202012Validator, ValidationError
+from referencing import Registry
 
 from jobs import lifecycle, requests
 from jobs.access import UNKNOWN_SUBMIT, Action, NotAllowed, NotNow, last_word, may_submit, require
@@ -47,6 +49,8 @@ from jobs.models.jobs import document_path
 from jobs.provider.payloads import RESPONSE_ID
 from jobs.text import clean, clipped
 
+logger = logging.getLogger(__name__)
+
 #: How the receipt of a response begins that an operator named; the job's id follows.
 NAMED_BY_OPERATOR = "operator-"
 #: Characters of all of a job's input together, documents aside.
@@ -55,10 +59,12 @@ MAX_INPUT_LENGTH = 200_000
 
 @dataclass(frozen=True)
 class InputProblem:
-    """What is wrong with one input; `field` is "" where it is about the whole."""
+    """What is wrong with one input; `field` is "" where it is about the whole. `rule` is the
+    schema's keyword that was broken, if it was the schema's."""
 
     field: str
     text: str
+    rule: str = ""
 
 
 TOO_DEEP = InputProblem("", "The input is nested too deeply.")
@@ -315,18 +321,12 @@ def _checked(
     problems: list[InputProblem] = []
     if job_type.workspace_id not in (None, workspace.pk):
         problems.append(InputProblem("", f"{job_type} is not a job type of {workspace}."))
-    if not job_type.enabled or version is None:
+    if not job_type.is_open or version is None:
         problems.append(InputProblem("", f"{job_type} takes no new jobs at the moment."))
-    try:
-        problems += _input_problems(job_type, dict(input))
-    except RecursionError:
-        problems.append(TOO_DEEP)
-    least, most = job_type.min_documents, job_type.max_documents
-    if not least <= len(uploads) <= most:
-        wanted = f"{least} to {most} files" if least < most else f"{most or 'no'} files"
-        problems.append(InputProblem("files", f"{job_type} takes {wanted}; {len(uploads)} given."))
+    problems += input_problems(job_type, input)
+    problems += file_count_problems(job_type, len(uploads))
     documents: list[ReadDocument] = []
-    if len(uploads) <= most:
+    if len(uploads) <= job_type.max_documents:
         try:
             documents = read_documents(list(uploads))
         except Unusable as error:
@@ -334,6 +334,31 @@ def _checked(
     if problems or version is None:
         raise BadInput(problems)
     return version, documents
+
+
+def file_count(least: int, most: int) -> str:
+    """How many files a job takes: "1 to 10 files", "up to 5 files", "1 file", "no files"."""
+    word = f"{most or 'no'} {'file' if most == 1 else 'files'}"
+    if least == most:
+        return word
+    return f"{least} to {word}" if least else f"up to {word}"
+
+
+def file_count_problems(job_type: JobType, count: int) -> list[InputProblem]:
+    """What is wrong with submitting `count` files: nothing, or one sentence."""
+    least, most = job_type.min_documents, job_type.max_documents
+    if least <= count <= most:
+        return []
+    text = f"{job_type} takes {file_count(least, most)}; {count} given."
+    return [InputProblem("files", text)]
+
+
+def input_problems(job_type: JobType, input: Mapping[str, Any]) -> list[InputProblem]:
+    """Everything that is wrong with an input, as the type's schema and the database see it."""
+    try:
+        return _input_problems(job_type, dict(input))
+    except RecursionError:
+        return [TOO_DEEP]
 
 
 def _input_problems(job_type: JobType, input: dict[str, Any]) -> list[InputProblem]:
@@ -346,7 +371,17 @@ def _input_problems(job_type: JobType, input: dict[str, Any]) -> list[InputProbl
         return unstorable
     if len(json.dumps(input, ensure_ascii=False)) > MAX_INPUT_LENGTH:
         return [InputProblem("", f"The input is longer than {MAX_INPUT_LENGTH} characters.")]
-    violations = Draft202012Validator(job_type.input_schema).iter_errors(input)
+    # A registry of our own: the default one fetches what a schema refers to from the network.
+    try:
+        validator = Draft202012Validator(job_type.input_schema, registry=Registry())
+        violations = list(validator.iter_errors(input))
+    except RecursionError:
+        raise
+    except Exception:
+        # A schema may be well-formed and still refer to nothing, or ask for impossible sums.
+        logger.exception("the input schema of %s cannot be applied", job_type.slug)
+        text = f"The form of {job_type} has a fault: nothing can be checked by it. Tell an admin."
+        return [InputProblem("", text)]
     # Each missing input is its own violation, and each of those names them all: once is enough.
     return list(dict.fromkeys(problem for error in violations for problem in _worded(error)))
 
@@ -359,7 +394,7 @@ def _worded(error: ValidationError) -> list[InputProblem]:
         case "required":
             missing = [name for name in limit if name not in error.instance]
             return [
-                InputProblem(".".join([*map(str, error.path), name]), "is required.")
+                InputProblem(".".join([*map(str, error.path), name]), "is required.", "required")
                 for name in missing
             ]
         case "additionalProperties":
@@ -371,7 +406,11 @@ def _worded(error: ValidationError) -> list[InputProblem]:
             text = f"must have at least {limit} characters."
         case "maxLength":
             text = f"can have {limit} characters at most; it has {len(error.instance)}."
-    return [InputProblem(field, text)]
+        case "minimum":
+            text = f"must be {limit} or more."
+        case "maximum":
+            text = f"must be {limit} or less."
+    return [InputProblem(field, text, str(error.validator or ""))]
 
 
 def _check_key(key: str) -> None:

@@ -76,7 +76,7 @@ _OTHERS = {
     ),
     "submit_outcome_unknown": Explanation(
         "Nobody knows whether OpenAI started it: no answer came.",
-        "Settle each, below. A retry may pay for the same work twice.",
+        "Settle each, under To settle. A retry may pay for the same work twice.",
     ),
     "failed": Explanation("OpenAI ended it as failed and did not say why.", "Retry them."),
     "not_started": Explanation(

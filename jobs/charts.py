@@ -90,10 +90,10 @@ def layered(points: Sequence[Point], *, said: str, top: float | None = None) -> 
 
 
 def nice(value: float) -> float:
-    """The next round number: 1, 2, 2.5 or 5 times a power of ten. At least a thousandth."""
+    """The next round number, at least a thousandth."""
     step = 0.001
     while True:
-        for factor in (1, 2, 2.5, 5):
+        for factor in (1, 1.5, 2, 3, 4, 5, 6, 8):
             if value <= step * factor:
                 return round(step * factor, 6)
         step *= 10

@@ -62,34 +62,53 @@ def read_documents(uploads: list[Upload]) -> list[ReadDocument]:
         document = _read(_free_name(upload.name, names), upload.content)
         names.add(document.name.casefold())
         documents.append(document)
-    total = sum(len(document.content) for document in documents)
-    if total > settings.MAX_DOCUMENTS_BYTES:
-        raise Unusable(
-            f"The files are {_megabytes(total)} together; "
-            f"at most {_megabytes(settings.MAX_DOCUMENTS_BYTES)} can be taken."
-        )
+    check_total(sum(len(document.content) for document in documents))
     return documents
 
 
+def check_total(size: int) -> None:
+    """Whether one job can take files of `size` bytes together. Raises `Unusable`."""
+    if size > settings.MAX_DOCUMENTS_BYTES:
+        raise Unusable(
+            f"The files are {megabytes(size)} together; "
+            f"at most {megabytes(settings.MAX_DOCUMENTS_BYTES)} can be taken."
+        )
+
+
+def check(upload: Upload) -> str:
+    """The name under which this file may be taken alone. Raises `Unusable`. Quick: a PDF's text is
+    not read for it."""
+    name = _free_name(upload.name, set())
+    _kind(name, upload.content)
+    return name
+
+
 def _read(name: str, content: bytes) -> ReadDocument:
+    content_type, text = _kind(name, content)
+    if text is None:
+        text = _pdf_text(name, content)
+    return ReadDocument(name, content, content_type, clean(text))
+
+
+def _kind(name: str, content: bytes) -> tuple[str, str | None]:
+    """The content type and the text; None for a PDF, whose text takes long to read."""
     if not content:
         raise Unusable(f"{name} is empty.")
     if len(content) > settings.MAX_DOCUMENT_BYTES:
         raise Unusable(
-            f"{name} is {_megabytes(len(content))}; "
-            f"a file can be {_megabytes(settings.MAX_DOCUMENT_BYTES)} at most."
+            f"{name} is {megabytes(len(content))}; "
+            f"a file can be {megabytes(settings.MAX_DOCUMENT_BYTES)} at most."
         )
     kind = filetype.guess_mime(content[:8192])
     if kind == PDF:
-        return ReadDocument(name, content, PDF, clean(_pdf_text(name, content)))
+        return PDF, None
     text = _plain_text(content, legacy=kind is None)
     if text is None or kind in _MARKUP:
         found = kind or "a binary file"
         raise Unusable(f"{name} is {found}; text files and PDFs can be taken.")
     if not text.strip():
         raise Unusable(f"{name} holds no text.")
-    content_type = _TEXT_TYPES.get(PurePath(name).suffix.lower(), "text/plain")
-    return ReadDocument(name, content, content_type, clean(text))
+    return _TEXT_TYPES.get(PurePath(name).suffix.lower(), "text/plain"), text
 
 
 def _plain_text(content: bytes, *, legacy: bool) -> str | None:
@@ -143,5 +162,5 @@ def _free_name(name: str, taken: set[str]) -> str:
     return free
 
 
-def _megabytes(size: int) -> str:
+def megabytes(size: int) -> str:
     return f"{size / 1024 / 1024:.1f} MB"

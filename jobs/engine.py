@@ -22,7 +22,7 @@ from django.db import InterfaceError, OperationalError, reset_queries
 from django.db.models import F
 from django.utils import timezone
 
-from jobs import audit, leases, lifecycle, outcomes, policy, requests, settling
+from jobs import audit, leases, lifecycle, outcomes, policy, requests, settling, uploads
 from jobs.actions import NAMED_BY_OPERATOR
 from jobs.forecast import Forecast
 from jobs.lifecycle import Reason
@@ -299,7 +299,8 @@ class Sweep:
         return min(now + pause, call.deadline)
 
     def _look_around(self) -> None:
-        """Once a second: named responses to adopt, overdue reviews, and the audit seal."""
+        """Once a second: named responses to adopt, and overdue reviews. Once a minute: the audit
+        seal, and files that nobody submitted."""
         now = self.clock()
         if now - self._looked_around < LOOK_AROUND_EVERY:
             return
@@ -315,6 +316,7 @@ class Sweep:
         if now - self._sealed >= SEAL_EVERY:
             self._sealed = now
             audit.seal(now=now, at_most_every=SEAL_EVERY)
+            uploads.delete_expired(now)
 
     def _take_up_receipt(self, receipt: WebhookReceipt, now: datetime) -> None:
         claimed = WebhookReceipt.objects.filter(

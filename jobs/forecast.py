@@ -2,8 +2,10 @@
 
 import time
 from datetime import datetime, timedelta
+from decimal import Decimal
+from statistics import median
 
-from jobs.models import Attempt, State, WebhookReceipt
+from jobs.models import Attempt, Job, State, Status, WebhookReceipt
 from jobs.policy import Typical
 
 #: Seconds for which an answer is kept.
@@ -47,3 +49,12 @@ def typical(job_type_id: int) -> Typical | None:
     if len(seconds) < 5:
         return None
     return Typical(median=seconds[len(seconds) // 2], most=seconds[int(len(seconds) * 0.9)])
+
+
+def usual_cost(job_type_id: int) -> Decimal | None:
+    """The middle cost in US dollars of the type's last completed jobs. None before five are known."""
+    completed = Job.objects.filter(
+        job_type=job_type_id, status=Status.COMPLETED, cost_usd__isnull=False
+    )
+    costs = list(completed.order_by("-id").values_list("cost_usd", flat=True)[:SAMPLE])
+    return median(cost for cost in costs if cost is not None) if len(costs) >= 5 else None

@@ -68,7 +68,7 @@ class Health:
         return (
             "Everything that should be moving is moving.",
             f"Jobs are being worked on. {things} a look.",
-            f"Jobs are not getting done. {things} somebody now.",
+            "Jobs are not getting done. What to do is said below.",
         )[self.level]
 
 
@@ -227,8 +227,8 @@ def _about_rows(desk: Desk) -> Iterator[Finding]:
             "struck_out",
             Level.ATTENTION,
             f"The process that works on it dies, again and again: {_jobs(len(desk.struck))}.",
-            "The answer will be stored without being read. Read the cluster's log; did the "
-            "machine run out of memory?",
+            "The answer will be stored without being read. Read the cluster's log, and see whether "
+            "the machine ran out of memory.",
             ref=desk.struck[0],
         )
     if desk.put_off:

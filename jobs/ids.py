@@ -1,8 +1,9 @@
 """Ids: UUIDv7 for rows, and a short reference that people can read out."""
 
+import re
 import secrets
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 
 from uuid_utils.compat import uuid7 as _uuid7
 
@@ -21,6 +22,11 @@ def first_id_at(moment: datetime) -> uuid.UUID:
     return uuid.UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
+def made_at(id: uuid.UUID) -> datetime:
+    """When a row of this id was made, to the millisecond."""
+    return datetime.fromtimestamp((id.int >> 80) / 1000, UTC)
+
+
 def new_ref() -> str:
     """A random reference such as ``J-7K3M9QX``. Unique by the database, not by this function."""
     return "J-" + "".join(secrets.choice(ALPHABET) for _ in range(REF_LENGTH))
@@ -30,3 +36,8 @@ def read_ref(text: str) -> str:
     """The reference that somebody meant: any case, with or without ``J-``, O for 0, I or L for 1."""
     bare = text.strip().upper().removeprefix("J-")
     return "J-" + bare.translate(str.maketrans("OIL", "011"))
+
+
+def is_ref(text: str) -> bool:
+    """Whether `text` reads as a reference from end to end."""
+    return re.fullmatch(f"J-[{ALPHABET}]{{{REF_LENGTH}}}", read_ref(text)) is not None

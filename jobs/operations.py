@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
 from django_q.models import Failure, OrmQ
 
 from jobs.access import UNKNOWN_SUBMIT
@@ -33,7 +34,7 @@ MOST = 10_000
 #: Rows that are shown of anything.
 SHOWN = 6
 #: The newest attempts, in which signs of the provider's life are looked for.
-LATEST = 1_000
+LATEST = 500
 
 LATELY = timedelta(hours=24)
 #: How long a submit that was given up as unknown is asked about.
@@ -125,7 +126,7 @@ def pulse(now: datetime) -> Pulse:
     latest = Attempt.objects.order_by("-id").values_list(
         "submitted_at", "last_heard_at", "ended_at", "state"
     )[:LATEST]
-    live = Attempt.objects.filter(state=State.LIVE, next_check_at__isnull=False)[: MOST + 1]
+    live = Attempt.objects.filter(state=State.LIVE, next_check_at__isnull=False).order_by()
     accepted, heard, ended, states = zip(*latest, strict=True) if latest else ((), (), (), ())
     failures = Failure.objects.filter(stopped__gte=now - LATELY).order_by("-stopped")
     failed = list(failures.values_list("func", flat=True)[: MOST + 1])
@@ -139,7 +140,7 @@ def pulse(now: datetime) -> Pulse:
         requests=sum(slot.requests for slot in slots),
         due=due,
         oldest_due_at=oldest_due_at,
-        heard_at=_latest(*heard, live.aggregate(at=Max("last_heard_at"))["at"]),
+        heard_at=_latest(*heard, live[: MOST + 1].aggregate(at=Max("last_heard_at"))["at"]),
         accepted_at=_latest(*accepted),
         webhook_at=webhook_at,
         unannounced_since=_unannounced(zip(ended, states, strict=True), webhook_at, now),
@@ -216,9 +217,9 @@ def counts(workspace: Workspace | None) -> Counts:
 
 
 def _by_lane(workspace: Workspace | None, status: Status) -> Mapping[str, int]:
-    newest = jobs_of(workspace).filter(status=status).order_by("-id")[: MOST + 1]
-    kept = {str(lane): Count("pk", filter=Q(archived_at=None, lane=lane)) for lane in Lane}
-    return newest.aggregate(seen=Count("*"), **kept)
+    kept = jobs_of(workspace).filter(status=status, archived_at=None).order_by("-id")
+    by_lane = {str(lane): Count("pk", filter=Q(lane=lane)) for lane in Lane}
+    return kept[: MOST + 1].aggregate(seen=Count("*"), **by_lane)
 
 
 @dataclass(frozen=True)
@@ -234,15 +235,18 @@ class Waiting:
 
 def oldest(workspace: Workspace | None, status: Status) -> Waiting | None:
     """The queued or running job that has been so for the longest, among the thousand oldest."""
+    waits = status is Status.QUEUED
     candidates = jobs_of(workspace).filter(status=status).order_by("id").values("pk")[:1000]
     attempts = Attempt.objects.filter(job__in=candidates, state__in=sorted(OPEN))
-    first = attempts.select_related("job__job_type").order_by("created_at").first()
-    if first is None:
-        return None
-    job, waits = first.job, status is Status.QUEUED
-    since = first.created_at if waits else first.submitted_at or first.created_at
-    until = job.start_by if waits else job.finish_by
-    return Waiting(job.ref, job.job_type.name, since, until, job.reason_text)
+    since = F("created_at") if waits else Coalesce("submitted_at", "created_at")
+    rows = attempts.order_by(since).values_list(
+        "job__ref",
+        "job__job_type__name",
+        since,
+        "job__start_by" if waits else "job__finish_by",
+        "job__reason_text",
+    )
+    return next((Waiting(*row) for row in rows[:1]), None)
 
 
 @dataclass(frozen=True)
@@ -297,13 +301,18 @@ def _overdue(workspace: Workspace | None, now: datetime) -> tuple[Counted, tuple
 
 def _unknown(workspace: Workspace | None) -> Iterator[Doubt]:
     unknown = Attempt.objects.filter(state=State.UNKNOWN, next_check_at__isnull=False)
-    if workspace:
-        unknown = unknown.filter(job__workspace=workspace)
     rows = unknown.order_by("next_check_at").values_list(
-        "job__ref", "job__job_type__name", "created_at", "next_check_at"
+        "job__workspace", "job__ref", "job__job_type__name", "created_at", "next_check_at"
     )
-    for ref, job_type, since, until in rows[:MOST]:
-        yield Doubt(ref, job_type, since, until, arrived=False)
+    for place, ref, job_type, since, until in rows[:MOST]:
+        if _is_within(place, workspace):
+            yield Doubt(ref, job_type, since, until, arrived=False)
+
+
+def _is_within(place: int, workspace: Workspace | None) -> bool:
+    """Asked of the rows that were found: asked in the query, SQLite reads all of the workspace's
+    jobs rather than the few attempts that an index has ready."""
+    return workspace is None or place == workspace.pk
 
 
 def _given_up(workspace: Workspace | None, now: datetime) -> Iterator[Doubt]:
@@ -330,19 +339,18 @@ def _put_aside(workspace: Workspace | None) -> tuple[tuple[str, ...], tuple[str,
     """Jobs whose attempt ended the process that held it, again and again, and those whose handling
     fails again and again for no reason that the provider gave."""
     open_ones = Attempt.objects.filter(state__in=sorted(OPEN), next_check_at__isnull=False)
-    if workspace:
-        open_ones = open_ones.filter(job__workspace=workspace)
     struck_out, failing = Q(strikes__gt=MOST_STRIKES), Q(failures__gte=MOST_FAILURES)
     rows = (
         Attempt.objects.filter(pk__in=open_ones.order_by().values("pk")[: MOST + 1])
         .filter(struck_out | failing & Q(error_code="", job__reason_code=""))
         .order_by("id")
-        .values_list("job__ref", "strikes")
+        .values_list("job__workspace", "job__ref", "strikes")
     )
     struck: list[str] = []
     put_off: list[str] = []
-    for ref, strikes in rows[:MOST]:
-        (struck if strikes > MOST_STRIKES else put_off).append(ref)
+    for place, ref, strikes in rows:
+        if _is_within(place, workspace):
+            (struck if strikes > MOST_STRIKES else put_off).append(ref)
     return tuple(struck), tuple(put_off)
 
 

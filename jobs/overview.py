@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import TypeVar, cast
 
 from django.core.cache.backends.locmem import LocMemCache
@@ -12,7 +13,7 @@ from jobs import health, operations, trends
 from jobs.health import Health
 from jobs.models import Status, Workspace
 from jobs.operations import Counts, Desk, Pulse, Waiting
-from jobs.trends import Cause, Durations, Failing, Pending, Settled
+from jobs.trends import Cause, Durations, Failing, Pending, Settled, Took
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ KEPT_FOR = 10
 #: The same for days that are over.
 EARLIER_KEPT_FOR = 600
 #: Of each process its own: looking at the page must not write to the database.
-kept = LocMemCache("operations", {})
+kept = LocMemCache("operations", {"MAX_ENTRIES": 2_000})
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _numbers(workspace: Workspace | None, now: datetime) -> Numbers:
         hours=hours,
         days=(*_earlier_days(workspace, now), trends.by_day(hours)[-1]),
         pending=trends.pending_cost(workspace),
-        durations=trends.durations(workspace, since=since, until=until),
+        durations=trends.durations(_samples(workspace, since, now)),
     )
 
 
@@ -103,6 +104,20 @@ def _earlier_days(workspace: Workspace | None, now: datetime) -> tuple[Settled, 
         EARLIER_KEPT_FOR,
         lambda: trends.by_day(trends.settled_by_hour(workspace, since=first, until=today)),
     )
+
+
+def _samples(
+    workspace: Workspace | None, since: datetime, now: datetime
+) -> dict[datetime, tuple[Took, ...]]:
+    """By hour. Those of hours that are over are kept."""
+    samples = {}
+    for hours in range(trends.HOURS):
+        begin = since + timedelta(hours=hours)
+        end = begin + timedelta(hours=1)
+        make = partial(trends.sample, workspace, since=begin, until=end)
+        name = f"took-{begin:%Y-%m-%d-%H}"
+        samples[begin] = make() if end > now else _kept(name, workspace, EARLIER_KEPT_FOR, make)
+    return samples
 
 
 def _kept(name: str, workspace: Workspace | None, seconds: int, make: Callable[[], T]) -> T:

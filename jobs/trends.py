@@ -1,7 +1,6 @@
 """What has happened: failures by their cause, what settled and when, what it cost, how long it took.
 
-All of it reads a range of time through an index. What lies in the past is kept for a while: see
-`recent` and `earlier`.
+All of it reads a range of time through an index.
 """
 
 import math
@@ -21,10 +20,8 @@ from jobs.operations import MOST, jobs_of, settled_since
 
 HOURS = 24
 DAYS = 14
-#: The newest attempts of the last day that are measured.
-MEASURED = 5_000
-#: The longest that a measured attempt may have run.
-LONGEST = timedelta(hours=24)
+#: Jobs of each hour whose attempts are measured.
+SAMPLED = 300
 FAILED = (Status.FAILED, Status.EXPIRED)
 
 
@@ -239,35 +236,44 @@ def spread(seconds: Iterable[float]) -> Spread:
 
 
 @dataclass(frozen=True)
+class Took:
+    """The seconds that an attempt took, and the name of its job type."""
+
+    job_type: str
+    seconds: float
+
+
+def sample(workspace: Workspace | None, *, since: datetime, until: datetime) -> tuple[Took, ...]:
+    """Attempts that succeeded, of up to `SAMPLED` jobs that were submitted in that time and have
+    come to a result. The time that a review takes is no part."""
+    # Ids sort by when they were made, so that a range of them is a range of time.
+    jobs = jobs_of(workspace).filter(
+        status__in=[Status.COMPLETED, Status.NEEDS_REVIEW],
+        id__gte=first_id_at(since),
+        id__lt=first_id_at(until),
+    )
+    attempts = Attempt.objects.filter(
+        job__in=jobs.order_by().values("pk")[:SAMPLED], state=State.SUCCEEDED
+    )
+    rows = attempts.order_by().values_list("job__job_type__name", "created_at", "ended_at")
+    return tuple(Took(name, (end - start).total_seconds()) for name, start, end in rows if end)
+
+
+@dataclass(frozen=True)
 class Durations:
-    """`by_hour` has one for each of the last `HOURS` hours; `by_type`, the types by their name."""
+    """`by_hour` has the hours in which jobs were submitted; `by_type`, the types by their name."""
 
     by_hour: tuple[tuple[datetime, Spread], ...]
     by_type: tuple[tuple[str, Spread], ...]
 
 
-def durations(workspace: Workspace | None, *, since: datetime, until: datetime) -> Durations:
-    """Of the newest `MEASURED` attempts that succeeded. The time that a review took is no part."""
-    # Ids sort by when they were made: the range is read by the primary key.
-    attempts = Attempt.objects.filter(
-        id__gte=first_id_at(since - LONGEST), state=State.SUCCEEDED, ended_at__gte=since
-    )
-    if workspace:
-        attempts = attempts.filter(job__workspace=workspace)
-    by_hour: dict[datetime, list[float]] = {}
-    while since < until:
-        by_hour[since] = []
-        since += timedelta(hours=1)
+def durations(samples: Mapping[datetime, Iterable[Took]]) -> Durations:
+    """Of samples by their hour."""
     by_type: dict[str, list[float]] = defaultdict(list)
-    rows = attempts.order_by("-id").values_list("created_at", "ended_at", "job__job_type__name")
-    for asked, ended, job_type in rows[:MEASURED]:
-        assert ended is not None
-        hour = ended.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-        took = (ended - asked).total_seconds()
-        by_type[job_type].append(took)
-        if hour in by_hour:
-            by_hour[hour].append(took)
+    for taken in samples.values():
+        for took in taken:
+            by_type[took.job_type].append(took.seconds)
     return Durations(
-        tuple((hour, spread(taken)) for hour, taken in by_hour.items()),
-        tuple(sorted((name, spread(taken)) for name, taken in by_type.items())),
+        tuple((at, spread(took.seconds for took in taken)) for at, taken in samples.items()),
+        tuple(sorted((name, spread(seconds)) for name, seconds in by_type.items())),
     )

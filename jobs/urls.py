@@ -1,17 +1,20 @@
 from django.urls import path
 
-from jobs.views import files, operations, status
-from jobs.views.placeholders import soon
+from jobs.views import files, listing, operations, status, submit
 
 app_name = "jobs"
 urlpatterns = [
-    path("w/<slug:workspace>/jobs/", soon, name="job_list"),
-    path("w/<slug:workspace>/jobs/new/", soon, name="type_list"),
-    path("w/<slug:workspace>/jobs/new/<slug:type>/", soon, name="job_submit"),
-    path("w/<slug:workspace>/jobs/new/<slug:type>/files/", soon, name="upload_create"),
+    path("w/<slug:workspace>/jobs/", listing.job_list, name="job_list"),
+    path("w/<slug:workspace>/jobs/new/", submit.type_list, name="type_list"),
+    path("w/<slug:workspace>/jobs/new/<slug:type>/", submit.job_submit, name="job_submit"),
+    path(
+        "w/<slug:workspace>/jobs/new/<slug:type>/files/",
+        submit.upload_create,
+        name="upload_create",
+    ),
     path(
         "w/<slug:workspace>/jobs/new/<slug:type>/files/<uuid:upload>/remove/",
-        soon,
+        submit.upload_remove,
         name="upload_remove",
     ),
     path("w/<slug:workspace>/operations/", operations.operations, name="operations"),

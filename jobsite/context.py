@@ -28,7 +28,7 @@ class Navigation:
 
     @cached_property
     def workspaces(self) -> list[Workspace]:
-        return workspaces_of(self.user) if self.user else []
+        return list(Workspace.objects.of(self.user)) if self.user else []
 
     @property
     def workspace(self) -> Workspace | None:
@@ -53,9 +53,3 @@ class Navigation:
         jobs = Job.objects.awaiting(self.user).filter(workspace=self.workspace).order_by()
         count = jobs[:MOST_WAITING].count()
         return f"{MOST_WAITING - 1}+" if count == MOST_WAITING else str(count or "")
-
-
-def workspaces_of(user: User) -> list[Workspace]:
-    """Those in which the person holds a role, by name; all of them for a superuser."""
-    every = Workspace.objects.order_by("name")
-    return list(every if user.is_superuser else every.filter(memberships__user=user).distinct())

@@ -1,7 +1,7 @@
 """What load balancers and Prometheus ask: is it up, can it work, how is it going."""
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
@@ -44,7 +44,10 @@ def readyz(request: HttpRequest) -> HttpResponse:
         connection.close()
         checks = {"database": "unreachable", "heartbeat": "unknown"}
     ready = set(checks.values()) == {"ok"}
-    return JsonResponse({"ready": ready, "checks": checks}, status=200 if ready else 503)
+    answer = JsonResponse({"ready": ready, "checks": checks}, status=200 if ready else 503)
+    # Or Django logs an error, and tells of it by mail, each time that a load balancer looks.
+    answer._has_been_logged = True  # type: ignore[attr-defined]
+    return answer
 
 
 @never_cache
@@ -90,6 +93,10 @@ def _gauge(name: str, says: str, value: float | None = None, unit: str = "") -> 
     return gauge
 
 
+def _age(at: datetime | None) -> float | None:
+    return max((timezone.now() - at).total_seconds(), 0.0) if at else None
+
+
 def _jobs() -> Iterator[Metric]:
     labels = ["workspace", "lane", "status"]
     live = GaugeMetricFamily("jobsite_jobs", "Jobs that are not settled.", labels=labels)
@@ -117,16 +124,15 @@ def _attempts() -> Iterator[Metric]:
     for state, number in operations.open_attempts().items():
         states.add_metric([state], number)
     yield states
-    now = timezone.now()
-    due, oldest_due_at = operations.due_attempts(now)
-    lag = max((now - oldest_due_at).total_seconds(), 0.0) if oldest_due_at else 0.0
+    due, oldest_due_at = operations.due_attempts(timezone.now())
+    lag = _age(oldest_due_at) or 0.0
     yield _gauge("attempts_due", "Attempts that wait to be picked up, up to 10,000.", due.number)
     yield _gauge("attempts_due_lag", "How long the oldest of them has.", lag, unit="seconds")
 
 
 def _cluster() -> Iterator[Metric]:
     beat_at, sweeps, requests = operations.sweep_totals()
-    age = (timezone.now() - beat_at).total_seconds() if beat_at else None
+    age = _age(beat_at)
     yield _gauge("heartbeat_age", "Since a cluster last gave a sign of life.", age, unit="seconds")
     yield CounterMetricFamily("jobsite_sweeps", "Sweeps begun.", sweeps)
     yield CounterMetricFamily("jobsite_provider_requests", "Requests made to OpenAI.", requests)
@@ -134,10 +140,8 @@ def _cluster() -> Iterator[Metric]:
 
 
 def _webhooks() -> Iterator[Metric]:
-    now = timezone.now()
-    last = operations.last_webhook()
-    age = (now - last).total_seconds() if last else None
-    recent = operations.webhooks_since(now - timedelta(hours=1))
+    age = _age(operations.last_webhook())
+    recent = operations.webhooks_since(timezone.now() - timedelta(hours=1))
     yield _gauge("webhooks_last_hour", "Verified webhooks, up to 10,000.", recent.number)
     yield _gauge("webhook_age", "Since the last verified webhook.", age, unit="seconds")
 

@@ -1,12 +1,12 @@
 from django.contrib import admin
 from django.urls import include, path
-from django.views.generic import RedirectView
 
 from jobs import webhooks
+from jobs.views import listing
 from jobsite import health
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("", listing.home, name="home"),
     path("", include("jobs.urls")),
     path("", include("reviews.urls")),
     path("accounts/", include("jobsite.account_urls")),

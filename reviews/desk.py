@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from jobs import requests
 from jobs.models import Attempt, Citation, Document, GateKind, Job, Result, ToolCall
 from jobs.rendering import ResultView, result_view, unseen
-from reviews.models import Decision, ReviewerNote
+from reviews.models import Decision, ReviewerNote, Ruling
 
 #: Citations of this kind are quotes from documents; the other ones stand with the result.
 QUOTE = "quote"
@@ -54,8 +54,19 @@ class Case:
     inputs: Sequence[tuple[str, Any]]
     documents: QuerySet[Document]
     attempts: Sequence[Attempt]
-    decisions: QuerySet[Decision]
+    decisions: Sequence[Decision]
     notes: QuerySet[ReviewerNote]
+
+    @property
+    def escalation(self) -> Decision | None:
+        """Who lifted the open gate to its level, and why."""
+        last = self.decisions[0] if self.decisions else None
+        return last if last and last.ruling == Ruling.ESCALATE else None
+
+    @property
+    def feedback(self) -> str:
+        """The words that the result was made with, where somebody had asked for changes."""
+        return self.result.attempt.feedback if self.result else ""
 
 
 def case(job: Job) -> Case:
@@ -71,7 +82,7 @@ def case(job: Job) -> Case:
         inputs=_inputs(job),
         documents=job.documents.defer("text"),
         attempts=attempts,
-        decisions=job.decisions.select_related("actor").order_by("-id"),
+        decisions=list(job.decisions.select_related("actor").order_by("-id")),
         notes=job.notes.select_related("author").order_by("id"),
     )
 

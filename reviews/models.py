@@ -22,6 +22,18 @@ class Ruling(models.TextChoices):
     ARCHIVE = "archive", "Archive"
 
 
+_DEEDS = {
+    Ruling.APPROVE: "Approved",
+    Ruling.REQUEST_CHANGES: "Changes requested",
+    Ruling.REJECT: "Rejected",
+    Ruling.RETRY: "Tried again",
+    Ruling.CANCEL: "Canceled",
+    Ruling.ESCALATE: "Escalated",
+    Ruling.REOPEN: "Reopened",
+    Ruling.USE_RESULT: "Late result used",
+    Ruling.SETTLE: "Settled",
+    Ruling.ARCHIVE: "Archived",
+}
 #: Rulings after which the gate that they were made at is closed.
 CLOSING = frozenset(
     {Ruling.APPROVE, Ruling.REQUEST_CHANGES, Ruling.REJECT, Ruling.RETRY, Ruling.CANCEL}
@@ -79,6 +91,11 @@ class Decision(models.Model):
         if not self._state.adding:
             raise TypeError("Decisions are append-only.")
         super().save(*args, **kwargs)
+
+    @property
+    def deed(self) -> str:
+        """What was done, in a word or two."""
+        return _DEEDS[Ruling(self.ruling)]
 
 
 class ReviewerNote(models.Model):

@@ -78,6 +78,21 @@ class Offer:
         return not self.why
 
 
+@dataclass(frozen=True)
+class Buttons:
+    """In their order."""
+
+    every: Sequence[Offer]
+
+    @property
+    def on(self) -> Sequence[Offer]:
+        return [offer for offer in self.every if offer.allowed]
+
+    @property
+    def off(self) -> Sequence[Offer]:
+        return [offer for offer in self.every if not offer.allowed]
+
+
 def offers(user: User, job: Job, rulings: Iterable[Ruling] = ORDER) -> list[Offer]:
     """Each ruling as a button, on or off."""
     may = allowed_actions(user, job)
@@ -96,30 +111,28 @@ def offers(user: User, job: Job, rulings: Iterable[Ruling] = ORDER) -> list[Offe
     ]
 
 
-def at_the_desk(user: User, job: Job) -> list[Offer]:
+def at_the_desk(user: User, job: Job) -> Buttons:
     """The buttons of the review page: a reviewer's work always, what is rare where it applies."""
     every = offers(user, job)
-    return [offer for offer in every if offer.value in DESK or offer.allowed]
+    return Buttons([offer for offer in every if offer.value in DESK or offer.allowed])
 
 
-def on_the_job(user: User, job: Job) -> Sequence[Offer]:
+def on_the_job(user: User, job: Job) -> Buttons:
     """The buttons of a page about the job. Whoever decides by looking at the result is led to the
-    review page."""
+    review page, and decides there what else they may."""
     at_gate = {action.value for action in AT_GATE}
     every = offers(user, job)
-    judges = any(offer.allowed and offer.value in at_gate for offer in every)
-    rest = [
-        offer
-        for offer in every
-        if offer.value not in at_gate
-        and not offer.forbidden
-        and (offer.allowed or offer.value not in RARE)
-    ]
-    if judges:
+    if any(offer.allowed and offer.value in at_gate for offer in every):
         url = reverse("reviews:job_review", args=[job.ref])
-        # What to do with a result under review is decided there as well.
-        return [Offer("review", "Review", url, "primary", "eye")]
-    return rest
+        return Buttons([Offer("review", "Review", url, "primary", "eye")])
+    hidden = at_gate | {ruling.value for ruling in RARE}
+    return Buttons(
+        [
+            offer
+            for offer in every
+            if offer.allowed or not (offer.forbidden or offer.value in hidden)
+        ]
+    )
 
 
 def url_of(ruling: Ruling, job: Job) -> str:

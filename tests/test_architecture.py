@@ -29,7 +29,7 @@ LAYERS = [
     {"lifecycle", "costs", "leases", "requests", "shipped", "report"},
     {"policy"},
     {"forecast", "actions", "results"},
-    {"settling"},
+    {"settling", "uploads"},
     {"outcomes"},
     {"engine"},
 ]

@@ -4,6 +4,7 @@ from jobs.models.gates import Gate, GateKind
 from jobs.models.jobs import LIVE, SETTLED, Document, Event, Job, Seal, Status, Verb
 from jobs.models.results import Citation, Result, ResultFile, ToolCall
 from jobs.models.types import OPTIONS, JobType, Lane, OnIncomplete, PromptVersion, Review
+from jobs.models.uploads import StagedUpload
 from jobs.models.workspaces import SEES_ALL, Membership, Role, User, Workspace
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Review",
     "Role",
     "Seal",
+    "StagedUpload",
     "State",
     "Status",
     "SweepSlot",

@@ -150,13 +150,24 @@ class Job(models.Model):
         ]
         indexes = [
             models.Index(fields=["workspace", "status", "-id"], name="job_by_status"),
+            # Lists: what is not archived, all or of one status, and what is; newest first.
+            models.Index(
+                fields=["workspace", "-id"], condition=Q(archived_at=None), name="job_listed"
+            ),
+            models.Index(
+                fields=["workspace", "status", "-id"],
+                condition=Q(archived_at=None),
+                name="job_listed_by_status",
+            ),
+            models.Index(
+                fields=["workspace", "-id"],
+                condition=Q(archived_at__isnull=False),
+                name="job_archived",
+            ),
             models.Index(fields=["requester", "-id"], name="job_by_requester"),
             models.Index(fields=["status", "-id"], name="job_status_newest"),
             models.Index(fields=["workspace", "-id"], name="job_by_workspace"),
             models.Index(fields=["job_type", "-id"], name="job_by_type"),
-            models.Index(
-                fields=["-id"], condition=Q(archived_at__isnull=False), name="job_archived"
-            ),
             # Also what the operations page reads of the settled ones, so that it reads no rows.
             models.Index(
                 fields=["workspace", "settled_at", "status", "cost_usd"],

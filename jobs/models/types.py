@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, Self
 from urllib.parse import unquote
 
 from django.core.exceptions import ValidationError
@@ -30,6 +30,14 @@ class Review(models.TextChoices):
     ALWAYS = "always", "Always reviewed"
     ON_WARNINGS = "on_warnings", "Reviewed when there are warnings"
     NEVER = "never", "Never reviewed"
+
+    @property
+    def promise(self) -> str:
+        return {
+            Review.ALWAYS: "A reviewer sees the result before you do.",
+            Review.ON_WARNINGS: "Completes by itself unless something needs a look.",
+            Review.NEVER: "Completes by itself, without a reviewer.",
+        }[self]
 
 
 class OnIncomplete(models.TextChoices):
@@ -113,6 +121,19 @@ def _check_options(options: Any) -> None:
         raise ValidationError(f"Cannot be set here: {', '.join(unknown)}. Can be set: {known}.")
 
 
+class JobTypeQuerySet(models.QuerySet["JobType"]):
+    def of(self, workspace: Workspace) -> Self:
+        """The workspace's own types, and the shared ones whose slug none of its own has. Switched
+        off ones are among them: a type of one's own that is off hides the shared one too."""
+        own = JobType.objects.filter(workspace=workspace).values("slug")
+        shared = models.Q(workspace=None) & ~models.Q(slug__in=own)
+        return self.filter(models.Q(workspace=workspace) | shared)
+
+    def open(self) -> Self:
+        """Those that take new jobs."""
+        return self.filter(enabled=True, current_version__isnull=False)
+
+
 class JobType(models.Model):
     """What may be asked for. Edited in the admin, without a deploy."""
 
@@ -185,6 +206,7 @@ class JobType(models.Model):
         default=False, help_text="A review that is overdue expires the job."
     )
 
+    objects = JobTypeQuerySet.as_manager()
     history = HistoricalRecords()
 
     class Meta:
@@ -207,6 +229,11 @@ class JobType(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes new jobs."""
+        return self.enabled and self.current_version_id is not None
 
 
 class PromptVersion(models.Model):

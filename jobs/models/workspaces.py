@@ -27,6 +27,11 @@ class WorkspaceQuerySet(models.QuerySet["Workspace"]):
         held = user.memberships.filter(role__in=roles).values("workspace")
         return self.filter(pk__in=held)
 
+    def of(self, user: User) -> Self:
+        """Those in which `user` holds a role, by name; all of them for a superuser."""
+        held = self if user.is_superuser else self.filter(memberships__user=user).distinct()
+        return held.order_by("name")
+
 
 class Workspace(models.Model):
     """The tenant. Everything that a person sees is scoped by it."""

@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from jobs.models import Job, Status
+from jobs.text import clipped
 
 register = template.Library()
 
@@ -61,6 +62,24 @@ def status_word(status: str) -> SafeString:
         icon(STATUS_ICONS[known]),
         known.label,
     )
+
+
+@register.filter
+def said(job: Job) -> str:
+    """What a list says of a job beside its status: how far it is, or why it is where it is."""
+    status = Status(job.status)
+    words = job.reason_text or job.progress_message
+    if status is Status.RUNNING and job.cancel_requested_at:
+        words = f"{job.cancel_requested_by} asked to cancel it"
+    elif status is Status.NEEDS_REVIEW:
+        words = job.progress_message
+    elif status is Status.COMPLETED:
+        words = ""
+    number = len(job.warnings)
+    warned = f"{number} warning{'' if number == 1 else 's'}" if number else ""
+    if status in (Status.NEEDS_REVIEW, Status.COMPLETED):
+        words = ", ".join(part for part in (words, warned) if part)
+    return clipped(words, 160)
 
 
 @register.simple_tag

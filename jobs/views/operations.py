@@ -98,14 +98,14 @@ def spend(days: Sequence[Settled]) -> Chart:
 def speed(durations: Durations) -> Chart:
     points = []
     for at, took in durations.by_hour:
-        says = f"{_hour(at)} UTC: nothing was answered"
+        says = f"{_hour(at)} UTC: nothing was measured"
         if took.number:
             half, most = duration(took.median), duration(took.most)
             says = f"{_hour(at)} UTC: half within {half}, nine in ten within {most}"
         values = [("bar-most", took.most or 0), ("bar-median", took.median or 0)]
         points.append(Point(_hour(at), says, values))
     slowest = max((took.most or 0 for _at, took in durations.by_hour), default=0)
-    said = "From asked to answered, per hour: the median, and what nine in ten stayed under."
+    said = "From asked to answered, by the hour of asking: half stayed under the first, nine in ten under the second."
     return layered(points, said=said, top=nice_seconds(slowest))
 
 

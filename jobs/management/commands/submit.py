@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.db.models import F, Q
 from django.utils import timezone
 
 from jobs.access import NotAllowed
@@ -147,13 +146,12 @@ def _workspace(requester: User, slug: str | None) -> Workspace:
 
 
 def _job_type(slug: str, workspace: Workspace) -> JobType:
-    """The workspace's own type of that name before the shared one."""
-    types = JobType.objects.filter(Q(workspace=workspace) | Q(workspace=None))
-    found = types.filter(slug=slug).order_by(F("workspace").asc(nulls_last=True)).first()
-    if found is None or not found.enabled:
-        known = ", ".join(sorted(set(types.filter(enabled=True).values_list("slug", flat=True))))
+    types = JobType.objects.of(workspace)
+    found = types.filter(slug=slug, enabled=True).select_related("current_version").first()
+    if found is None:
+        known = ", ".join(types.filter(enabled=True).values_list("slug", flat=True))
         raise Usage(f"There is no job type {slug}. Known: {known or 'none; run `setup` first'}.")
-    return JobType.objects.select_related("current_version").get(pk=found.pk)
+    return found
 
 
 def _input(job_type: JobType, pairs: list[str], path: str | None) -> dict[str, Any]:

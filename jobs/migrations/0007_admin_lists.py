@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('jobs', '0005_waiting'),
+        ('jobs', '0006_listing_indexes'),
     ]
 
     operations = [
@@ -17,9 +17,5 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='job',
             index=models.Index(fields=['job_type', '-id'], name='job_by_type'),
-        ),
-        migrations.AddIndex(
-            model_name='job',
-            index=models.Index(condition=models.Q(('archived_at__isnull', False)), fields=['-id'], name='job_archived'),
         ),
     ]
