@@ -18,8 +18,9 @@ from django.utils.safestring import SafeString
 
 from jobs.access import AT_GATE, Action, NotAllowed, NotNow, Permission, allowed_actions
 from jobs.actions import BadInput
+from jobs.admin.job import JobAdmin
 from jobs.admin.lists import RoomInline, person
-from jobs.admin.room import LONG_OF_JOB, JobAdmin, OfJob, short_hash, under
+from jobs.admin.parts import LONG_OF_JOB, OfJob, short_hash, under
 from jobs.admin.shown import link, page_of, readable
 from jobs.models import Gate, GateKind, Job, Status
 from jobs.requests import rendered

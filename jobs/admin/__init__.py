@@ -1,5 +1,5 @@
 """The admin: what is configured can be edited; what has happened can only be read."""
 
-from jobs.admin import closed, configuration, people, room
+from jobs.admin import closed, configuration, machine, parts, people
 
-__all__ = ["closed", "configuration", "people", "room"]
+__all__ = ["closed", "configuration", "machine", "parts", "people"]

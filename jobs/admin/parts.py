@@ -1,18 +1,17 @@
-"""The reading room: what has happened, and what came of it. Nothing here can be changed."""
+"""Everything that a job is made of, to read: attempts, turns, results, events, gates, documents."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.contrib import admin
-from django.db.models import Case, Q, QuerySet, When
+from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.template.defaultfilters import filesizeformat
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from jobs import models
-from jobs.admin.lists import JobRoom, Room, RoomInline, ScopedFilter, SuperusersOnly
-from jobs.admin.shown import NOTHING, link, links, list_link, long_text, payload, readable
-from jobs.templatetags.jobsite import icon, moment, money, status_badge, status_word
+from jobs.admin.lists import JobRoom, RoomInline
+from jobs.admin.shown import NOTHING, link, links, long_text, payload, readable
+from jobs.templatetags.jobsite import money, status_word
 
 #: Of a job, what only its own page shows.
 LONG_OF_JOB = ("input", "warnings", "reason_text")
@@ -29,57 +28,6 @@ class OfJob(JobRoom):
     @admin.display(description="Job")
     def job_link(self, row: Any) -> SafeString:
         return link(self.job_of(row))
-
-
-class AttemptInline(RoomInline):
-    model = models.Attempt
-    fields = (
-        "number",
-        "state",
-        "cause",
-        "error_code",
-        "cost",
-        "submitted_at",
-        "ended_at",
-        "result_link",
-    )
-    readonly_fields = ("cost", "result_link")
-    deferred = (
-        "feedback",
-        "error_text",
-        *under("result", ("text", "structured", "warnings", "usage")),
-    )
-    related = ("result",)
-
-    @admin.display(description="Cost")
-    def cost(self, attempt: models.Attempt) -> str:
-        return money(attempt.cost_usd)
-
-    @admin.display(description="Result")
-    def result_link(self, attempt: models.Attempt) -> SafeString:
-        return link(getattr(attempt, "result", None), "Result")
-
-
-class EventInline(RoomInline):
-    model = models.Event
-    fields = ("seq", "at", "verb", "actor_name", "moved", "reason_text")
-    readonly_fields = ("moved",)
-    deferred = ("data",)
-
-    @admin.display(description="Status")
-    def moved(self, event: models.Event) -> SafeString:
-        return moved(event)
-
-
-class DocumentInline(RoomInline):
-    model = models.Document
-    fields = ("position", "name", "content_type", "bytes")
-    readonly_fields = ("bytes",)
-    deferred = ("text",)
-
-    @admin.display(description="Size")
-    def bytes(self, document: models.Document) -> str:
-        return filesizeformat(document.size)
 
 
 class GateInline(RoomInline):
@@ -99,19 +47,6 @@ class TurnInline(RoomInline):
     deferred = ("request", "payload", "late_payload")
 
 
-class ArchivedFilter(admin.SimpleListFilter):
-    title = "archive"
-    parameter_name = "archived"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("no", "Not archived"), ("yes", "Archived")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if self.value() is None:
-            return queryset
-        return queryset.filter(archived_at__isnull=self.value() == "no")
-
-
 class OpenFilter(admin.SimpleListFilter):
     title = "whether it is open"
     parameter_name = "open"
@@ -123,131 +58,6 @@ class OpenFilter(admin.SimpleListFilter):
         if self.value() is None:
             return queryset
         return queryset.filter(closed_at__isnull=self.value() == "yes")
-
-
-# Registered by `reviews.admin`, which knows the verbs and what people decided.
-class JobAdmin(JobRoom):
-    to_job = ""
-    list_display: Any = (
-        "ref",
-        "status_shown",
-        "job_type",
-        "created",
-        "requester",
-        "asked",
-    )
-    list_filter = (
-        "status",
-        ("job_type", ScopedFilter),
-        ("workspace", ScopedFilter),
-        ArchivedFilter,
-    )
-    list_select_related = ("job_type", "requester")
-    deferred = (*LONG_OF_JOB, *under("job_type", LONG_OF_TYPE))
-    inlines: ClassVar[Any] = (AttemptInline, GateInline, EventInline, DocumentInline)
-    fieldsets = (
-        (None, {"fields": ("badge", "reason", "progress", "gate_shown", "parts")}),
-        (
-            "What was asked for",
-            {
-                "fields": (
-                    ("workspace", "job_type", "prompt_version"),
-                    ("requester", "lane", "parent"),
-                    "input_shown",
-                    "warnings_shown",
-                )
-            },
-        ),
-        (
-            "When",
-            {
-                "fields": (
-                    ("created_at", "started_at", "settled_at"),
-                    ("start_by", "finish_by"),
-                    ("cancel_requested_at", "cancel_requested_by"),
-                    ("archived_at", "archived_by"),
-                )
-            },
-        ),
-        (
-            "For the record",
-            {
-                "classes": ("collapse",),
-                "fields": (
-                    "id",
-                    ("cost", "event_count", "sealed_count"),
-                    "event_head",
-                    ("idempotency_key", "request_fingerprint"),
-                ),
-            },
-        ),
-    )
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        warned = Case(When(warnings=[], then=False), default=True)
-        jobs: QuerySet[Any] = super().get_queryset(request).annotate(warned=warned)
-        return jobs
-
-    @admin.display(description="Status")
-    def status_shown(self, job: Any) -> SafeString:
-        """As `status_badge` has it, without reading the warnings of every row."""
-        word = status_word(job.status)
-        if job.status != models.Status.COMPLETED or not job.warned:
-            return word
-        return format_html("{} {}", word, icon("triangle-alert", "with warnings"))
-
-    @admin.display(description="Created")
-    def created(self, job: models.Job) -> SafeString:
-        return moment(job.created_at)
-
-    @admin.display(description="Asked for")
-    def asked(self, job: models.Job) -> SafeString:
-        return format_html('<span class="room-line">{}</span>', job.input_summary or NOTHING)
-
-    @admin.display(description="Status")
-    def badge(self, job: models.Job) -> SafeString:
-        return status_badge(job)
-
-    @admin.display(description="Why")
-    def reason(self, job: models.Job) -> SafeString:
-        if not job.reason_code:
-            return NOTHING
-        return format_html("{} <code>{}</code>", job.reason_text, job.reason_code)
-
-    @admin.display(description="Progress")
-    def progress(self, job: models.Job) -> str:
-        return f"{job.progress_done} of {job.progress_total}: {job.progress_message}"
-
-    @admin.display(description="Waits for")
-    def gate_shown(self, job: models.Job) -> SafeString:
-        gate = job.open_gate
-        if gate is None:
-            return NOTHING
-        due = f"level {gate.level}, due {gate.due_at:%d %b %Y, %H:%M} UTC"
-        return format_html("{} ({})", link(gate, gate.get_kind_display()), due)
-
-    @admin.display(description="Lists")
-    def parts(self, job: models.Job) -> SafeString:
-        kinds: tuple[tuple[type[Any], str], ...] = (
-            (models.Attempt, "Attempts"),
-            (models.Turn, "Turns"),
-            (models.Result, "Results"),
-            (models.Event, "Events"),
-        )
-        said = [list_link(model, name, q=job.ref) for model, name in kinds]
-        return format_html("{} · {} · {} · {}", *said)
-
-    @admin.display(description="Input")
-    def input_shown(self, job: models.Job) -> SafeString:
-        return readable(job.input)
-
-    @admin.display(description="Warnings")
-    def warnings_shown(self, job: models.Job) -> SafeString:
-        return readable(job.warnings)
-
-    @admin.display(description="Cost")
-    def cost(self, job: models.Job) -> str:
-        return money(job.cost_usd)
 
 
 @admin.register(models.Attempt)
@@ -544,72 +354,6 @@ class DocumentAdmin(OfJob):
     @admin.display(description="Text that quotes are looked up in")
     def text_shown(self, document: models.Document) -> SafeString:
         return long_text(document.text)
-
-
-class OutcomeFilter(admin.SimpleListFilter):
-    """Named, not asked for: the values of a column without an index cost a walk of the table."""
-
-    title = "outcome"
-    parameter_name = "outcome"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("due", "Still looked up"), ("known", "Known"), ("adopted", "Adopted")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        match self.value():
-            case None:
-                return queryset
-            case "due":
-                return queryset.filter(next_check_at__isnull=False)
-            case outcome:
-                return queryset.filter(outcome=outcome)
-
-
-@admin.register(models.WebhookReceipt)
-class WebhookReceiptAdmin(SuperusersOnly, Room):
-    list_display = ("webhook_id", "event_type", "response_id", "outcome", "received_at")
-    list_filter = (OutcomeFilter,)
-    search_fields = ("webhook_id",)
-    search_help_text = "The id of a webhook or of a response, in full."
-    ordering = ("-received_at", "-webhook_id")
-    deferred = ("body",)
-    fields = (
-        ("webhook_id", "event_type"),
-        ("response_id", "turn_link"),
-        ("received_at", "outcome"),
-        ("next_check_at", "failures"),
-        "body_shown",
-    )
-
-    def found(self, queryset: QuerySet[Any], term: str) -> QuerySet[Any]:
-        return queryset.filter(Q(webhook_id=term) | Q(response_id=term))
-
-    @admin.display(description="Turn")
-    def turn_link(self, receipt: models.WebhookReceipt) -> SafeString:
-        named = models.Turn.objects.filter(response_id=receipt.response_id or None)
-        return link(named.only("response_id").first())
-
-    @admin.display(description="Body")
-    def body_shown(self, receipt: models.WebhookReceipt) -> SafeString:
-        return payload(receipt.body)
-
-
-@admin.register(models.SweepSlot)
-class SweepSlotAdmin(SuperusersOnly, Room):
-    list_display = ("number", "holder", "beat_at", "sweeps", "requests")
-    ordering = ("number",)
-
-
-@admin.register(models.Seal)
-class SealAdmin(SuperusersOnly, Room):
-    list_display = ("number", "at", "jobs", "hash")
-    ordering = ("-number",)
-    deferred = ("heads",)
-    fields = (("number", "at", "jobs"), ("hash", "key_id"), "heads_shown")
-
-    @admin.display(description="Heads: job, events, hash")
-    def heads_shown(self, seal: models.Seal) -> SafeString:
-        return readable(seal.heads)
 
 
 def moved(event: models.Event) -> SafeString:
