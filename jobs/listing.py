@@ -237,7 +237,7 @@ class Listing:
         result that this person may read."""
         says = Q()
         types = JobType.objects.filter(Q(workspace=None) | Q(workspace=self.workspace))
-        named = dict(types.values_list("pk", "name"))
+        named = dict(types.order_by().values_list("pk", "name"))
         for word in self.wanted.words:
             of_type = [pk for pk, name in named.items() if word.casefold() in name.casefold()]
             says &= (
