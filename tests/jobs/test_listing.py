@@ -234,6 +234,7 @@ def test_where_looking_stops_counts_say_so_and_the_pages_go_on(
     monkeypatch.setattr(listing, "READ", 2)
     chips = reader.chips(reader.get(query))
     assert any(count.endswith("+") for count, _href in chips.values())
+    assert "through 2 jobs, back to" in reader.get(query) or query == ""
     for label, (count, href) in chips.items():
         assert int(count.rstrip("+")) <= int(whole[label][0]), label
         if not count.endswith("+"):
