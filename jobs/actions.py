@@ -59,10 +59,12 @@ MAX_INPUT_LENGTH = 200_000
 
 @dataclass(frozen=True)
 class InputProblem:
-    """What is wrong with one input; `field` is "" where it is about the whole."""
+    """What is wrong with one input; `field` is "" where it is about the whole. `rule` is the
+    schema's keyword that was broken, if it was the schema's."""
 
     field: str
     text: str
+    rule: str = ""
 
 
 TOO_DEEP = InputProblem("", "The input is nested too deeply.")
@@ -334,14 +336,21 @@ def _checked(
     return version, documents
 
 
+def file_count(least: int, most: int) -> str:
+    """How many files a job takes: "1 to 10 files", "up to 5 files", "1 file", "no files"."""
+    word = f"{most or 'no'} {'file' if most == 1 else 'files'}"
+    if least == most:
+        return word
+    return f"{least} to {word}" if least else f"up to {word}"
+
+
 def file_count_problems(job_type: JobType, count: int) -> list[InputProblem]:
     """What is wrong with submitting `count` files: nothing, or one sentence."""
     least, most = job_type.min_documents, job_type.max_documents
     if least <= count <= most:
         return []
-    most_said = f"{most or 'no'} {'file' if most == 1 else 'files'}"
-    wanted = f"{least} to {most_said}" if least < most else most_said
-    return [InputProblem("files", f"{job_type} takes {wanted}; {count} given.")]
+    text = f"{job_type} takes {file_count(least, most)}; {count} given."
+    return [InputProblem("files", text)]
 
 
 def input_problems(job_type: JobType, input: Mapping[str, Any]) -> list[InputProblem]:
@@ -385,7 +394,7 @@ def _worded(error: ValidationError) -> list[InputProblem]:
         case "required":
             missing = [name for name in limit if name not in error.instance]
             return [
-                InputProblem(".".join([*map(str, error.path), name]), "is required.")
+                InputProblem(".".join([*map(str, error.path), name]), "is required.", "required")
                 for name in missing
             ]
         case "additionalProperties":
@@ -401,10 +410,7 @@ def _worded(error: ValidationError) -> list[InputProblem]:
             text = f"must be {limit} or more."
         case "maximum":
             text = f"must be {limit} or less."
-        case "pattern":
-            given, wanted = clipped(repr(error.instance), 200), clipped(str(limit), 100)
-            text = f"{given} does not match the form that is asked for: {wanted}."
-    return [InputProblem(field, text)]
+    return [InputProblem(field, text, str(error.validator or ""))]
 
 
 def _check_key(key: str) -> None:

@@ -9,7 +9,7 @@ from django import forms
 
 from jobs.actions import InputProblem, input_problems
 from jobs.models import JobType
-from jobs.questions import LEFT_OUT, OtherInputs, Question, question
+from jobs.questions import LEFT_OUT, OtherInputs, Question, question, sentence
 from jobs.schemas import FormSchema
 
 #: The field for inputs that the schema does not name. No name of an input looks like it.
@@ -65,12 +65,21 @@ class InputForm(forms.Form):
         for problem in problems:
             key = _longest(problem.field, self.questions)
             if key is not None and _html_name(key) not in unread:
-                inside = problem.field[len(key) + 1 :]
-                self.add_error(_html_name(key), _inside(inside, problem.text))
+                self.add_error(_html_name(key), self._said(key, problem))
             elif key is None:
                 name = OTHER if problem.field and OTHER in self.fields else None
-                said = sentence(problem.field, problem.text) if problem.field else problem.text
-                self.add_error(name, said)
+                said = sentence(problem.field, problem.text)
+                named = said.startswith(problem.field)
+                self.add_error(name, said if named else f"{problem.field}: {said}")
+
+    def _said(self, key: str, problem: InputProblem) -> str:
+        question = self.questions[key]
+        label, told = str(question.label), question.asked.description
+        if problem.rule == "pattern" and told and problem.field == key:
+            # A pattern says nothing to most people; what the schema says of it may.
+            return f"{label} does not have the form that is asked for: {told}"
+        inside = _inside(problem.field[len(key) + 1 :])
+        return sentence(f"{label}, {inside}," if inside else label, problem.text)
 
     @property
     def summary(self) -> list[tuple[str, str]]:
@@ -79,13 +88,10 @@ class InputForm(forms.Form):
         for field in self:
             parts = field.subwidgets if field.use_fieldset else []
             at = str(parts[0].id_for_label if parts else field.id_for_label)
-            said += [(at, sentence(str(field.label), str(text))) for text in field.errors]
+            label = str(field.label)
+            for text in map(str, field.errors):
+                said.append((at, text if text.startswith(label) else f"{label}: {text}"))
         return said + [("id_files", text) for text in self.file_problems]
-
-
-def sentence(label: str, text: str) -> str:
-    """A problem as it is said away from its field."""
-    return f"{label} {text}" if re.match(r"(is|must|can|has)\b", text) else f"{label}: {text}"
 
 
 def _html_name(key: str) -> str:
@@ -101,8 +107,7 @@ def _longest(field: str, keys: Iterable[str]) -> str | None:
     return max(fits, key=len, default=None)
 
 
-def _inside(path: str, text: str) -> str:
-    """A problem within an input: in which item, or at which name of it."""
+def _inside(path: str) -> str:
+    """Where in an input a problem is: "item 2, name"."""
     parts = [f"item {int(p) + 1}" if re.fullmatch("[0-9]{1,9}", p) else p for p in path.split(".")]
-    where = ", ".join(part for part in parts if part)
-    return sentence(where[:1].upper() + where[1:], text) if where else text
+    return ", ".join(part for part in parts if part)

@@ -45,7 +45,7 @@ NEWEST_OWN = 1_000
 
 
 class Whose(models.TextChoices):
-    ALL = "all", "Everyone's"
+    ALL = "all", "Everyone’s"
     MINE = "mine", "Mine"
 
 
@@ -143,7 +143,7 @@ class Listing:
 
     def is_new(self, page: Page) -> bool:
         """Whether `page` is empty because there is nothing at all, archived jobs aside."""
-        return self.wanted == Wanted() and page == Page()
+        return self.wanted == Wanted() and not (page.jobs or page.newer or page.older)
 
     @cached_property
     def counts(self) -> Counts:

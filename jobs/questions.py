@@ -36,6 +36,7 @@ class Question(forms.Field):
     hint = ""
 
     def __init__(self, asked: Asked, **kwargs: Any) -> None:
+        self.asked = asked
         self.empty: Any = LEFT_OUT
         if asked.required and asked.kind == "array" and not asked.number("minItems"):
             self.empty = []
@@ -61,6 +62,9 @@ class Question(forms.Field):
 
     def shown(self, value: Any) -> Any:
         return value if isinstance(value, str) else as_json(value)
+
+    def unreadable(self, text: str) -> ValidationError:
+        return ValidationError(sentence(str(self.label), text))
 
 
 class Line(Question):
@@ -102,7 +106,7 @@ class Line(Question):
                     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
                     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
         except (ValueError, OverflowError, ValidationError):
-            raise ValidationError(f"must be {self.wanted}.") from None
+            raise self.unreadable(f"must be {self.wanted}.") from None
         return text
 
     def shown(self, value: Any) -> Any:
@@ -161,7 +165,7 @@ class Number(Question):
             return int(number) if self.whole else number
         except ValueError:
             wanted = "a whole number" if self.whole else "a number"
-            raise ValidationError(f"must be {wanted}.") from None
+            raise self.unreadable(f"must be {wanted}.") from None
 
 
 class Check(Question):
@@ -202,7 +206,7 @@ class Choice(Question):
         if not value:
             return self.empty
         if value not in self.values:
-            raise ValidationError("must be one of the choices.")
+            raise self.unreadable("must be one of the choices.")
         return self.values[value]
 
     def shown(self, value: Any) -> str:
@@ -220,7 +224,7 @@ class Choices(Question):
     def clean(self, value: Any) -> Any:
         chosen = list(value or ())
         if not set(chosen) <= set(self.values):
-            raise ValidationError("must be among the choices.")
+            raise self.unreadable("must be among the choices.")
         return [self.values[option] for option in chosen] or self.empty
 
     def shown(self, value: Any) -> list[str]:
@@ -254,12 +258,12 @@ class Json(Question):
         try:
             return json.loads(text, parse_int=_few_digits, parse_constant=_no_number)
         except RecursionError:
-            raise ValidationError("is nested too deeply.") from None
+            raise self.unreadable("is nested too deeply.") from None
         except json.JSONDecodeError as error:
             text = f"must be JSON; line {error.lineno} cannot be read: {error.msg}."
-            raise ValidationError(text) from None
+            raise self.unreadable(text) from None
         except ValueError:
-            raise ValidationError("must be JSON, with numbers of sensible length.") from None
+            raise self.unreadable("must be JSON, with numbers of sensible length.") from None
 
     def shown(self, value: Any) -> str:
         return as_json(value, indent=2)
@@ -274,8 +278,13 @@ class OtherInputs(Json):
     def read(self, text: str) -> Any:
         value = super().read(text)
         if not isinstance(value, dict):
-            raise ValidationError('must be a JSON object, such as {"name": "value"}.')
+            raise self.unreadable('must be a JSON object, such as {"name": "value"}.')
         return value
+
+
+def sentence(label: str, text: str) -> str:
+    """What is wrong with an input, after its name where the text goes on from it."""
+    return f"{label} {text}" if re.match(r"(is|must|can|has)\b", text) else text
 
 
 def question(asked: Asked) -> Question:

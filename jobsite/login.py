@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 
 
 class FragmentsRequireLogin(LoginRequiredMiddleware):
@@ -12,9 +12,9 @@ class FragmentsRequireLogin(LoginRequiredMiddleware):
     the session has ended would swap the log-in page into a corner of the old one; the whole page
     is loaded again instead, and goes to log-in from there."""
 
-    def handle_no_permission(
+    def handle_no_permission(  # type: ignore[override]
         self, request: HttpRequest, view_func: Callable[..., Any]
-    ) -> HttpResponseBase:
+    ) -> HttpResponse:
         if request.headers.get("HX-Request") == "true":
             return HttpResponse(status=204, headers={"HX-Refresh": "true"})
         return super().handle_no_permission(request, view_func)

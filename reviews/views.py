@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.vary import vary_on_headers
 
 from jobs.access import (
     Action,
@@ -32,6 +33,7 @@ from reviews.models import Ruling
 
 
 @require_safe
+@vary_on_headers("HX-Request")
 def review_inbox(request: HttpRequest, workspace: str) -> HttpResponse:
     """What waits for a decision, soonest due first."""
     found = workspace_or_404(request, workspace)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 from django.core.files.base import ContentFile
+from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
@@ -180,6 +181,9 @@ def test_a_door_opens_for_those_in_its_rule_alone(name, cast, arguments):
     for part, user in cast[1].items():
         for method, allowed in (("get", rule.get), ("post", rule.post)):
             answer = getattr(client_of(user), method)(url)
+            if answer.streaming:
+                # A file is closed once it has been read.
+                list(answer)
             said = f"{part} {method} {url}: {answer.status_code}"
             if allowed is None:
                 assert answer.status_code in (403, 404, 405), said
@@ -213,41 +217,46 @@ def test_what_is_about_oneself_asks_who_one_is(name):
     assert answer.url.startswith("/accounts/login/")
 
 
-SITUATIONS = [*((status, Lane.BACKGROUND) for status in Status), (Status.QUEUED, Lane.APPROVAL)]
+SITUATIONS = [
+    *((status, Lane.BACKGROUND) for status in Status),
+    (Status.NEEDS_REVIEW, Lane.APPROVAL),
+]
 
 
 @pytest.mark.parametrize(("status", "lane"), SITUATIONS)
-@pytest.mark.parametrize("ruling", Ruling)
-def test_a_verbs_door_does_what_the_rule_says(ruling, status, lane, cast):
+def test_a_verbs_door_does_what_the_rule_says(status, lane, cast):
     """Every ruling by everybody in every status: done, too late (409), not yours (403), not there
-    (404); and only what was done left a decision."""
+    (404); and only what was done left a decision. Each is really tried, and taken back."""
     workspace, people = cast
+    job = JobFactory(
+        workspace=workspace,
+        job_type=JobTypeFactory(lane=lane),
+        requester=people["requester"],
+        status=Status.QUEUED if lane == Lane.APPROVAL else status,
+    )
+    job = Job.objects.select_related("job_type", "open_gate").get(pk=job.pk)
+    assert job.status == status
+    sent = {
+        "note": "Because.",
+        "content_hash": job.open_gate.content_hash if job.open_gate else "",
+    }
     for part, user in people.items():
-        job = JobFactory(
-            workspace=workspace,
-            job_type=JobTypeFactory(lane=lane),
-            requester=people["requester"],
-            status=status,
-        )
-        job = Job.objects.select_related("job_type", "open_gate").get(pk=job.pk)
-        permission = allowed_actions(user, job)[Action(ruling.value)]
-        url = reverse(f"reviews:job_{ruling.value}", args=[job.ref])
-        looked_at = job.open_gate.content_hash if job.open_gate else ""
-        client = client_of(user)
-        shown = client.get(url)
-        done = client.post(url, {"note": "Because.", "content_hash": looked_at})
-        if part not in SEES_JOB:
-            expected = {404}
-        elif permission.allowed:
-            expected = {302, 303}
-        else:
-            expected = {403 if permission.forbidden else 409}
-        said = f"{ruling} by {part} on {status} {lane}: {shown.status_code}, {done.status_code}"
-        assert done.status_code in expected, said
-        assert shown.status_code == (200 if permission.allowed else expected.pop()), said
-        made = Decision.objects.filter(job=job, note="Because.")
-        expected_made = [(user.pk, ruling.value)] if permission.allowed else []
-        assert list(made.values_list("actor", "ruling")) == expected_made, said
+        client, permissions = client_of(user), allowed_actions(user, job)
+        for ruling in Ruling:
+            permission = permissions[Action(ruling.value)]
+            url = reverse(f"reviews:job_{ruling.value}", args=[job.ref])
+            refused = 403 if permission.forbidden else 409
+            if part not in SEES_JOB:
+                refused = 404
+            with transaction.atomic():
+                shown, done = client.get(url), client.post(url, sent)
+                made = Decision.objects.filter(job=job, note="Because.")
+                decided = list(made.values_list("actor", "ruling"))
+                transaction.set_rollback(True)
+            said = f"{ruling} by {part} on {status} {lane}: {shown.status_code}, {done.status_code}"
+            assert shown.status_code == (200 if permission.allowed else refused), said
+            assert done.status_code == (302 if permission.allowed else refused), said
+            assert decided == ([(user.pk, ruling.value)] if permission.allowed else []), said
 
 
 def test_the_admin_is_for_staff_alone(cast):

@@ -166,6 +166,8 @@ class Job(models.Model):
             ),
             models.Index(fields=["requester", "-id"], name="job_by_requester"),
             models.Index(fields=["status", "-id"], name="job_status_newest"),
+            models.Index(fields=["workspace", "-id"], name="job_by_workspace"),
+            models.Index(fields=["job_type", "-id"], name="job_by_type"),
             # Also what the operations page reads of the settled ones, so that it reads no rows.
             models.Index(
                 fields=["workspace", "settled_at", "status", "cost_usd"],

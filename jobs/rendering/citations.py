@@ -11,6 +11,8 @@ from dataclasses import dataclass
 #: Punctuation, as emphasis that ends before a number goes by what follows; whichever pair the text
 #: does not have itself.
 _PAIRS = (("⁅", "⁆"), ("⟦", "⟧"), ("⦗", "⦘"), ("⸨", "⸩"), ("❲", "❳"))
+#: The rest of the word that an offset falls into, unless it goes on for ever.
+_WORD_REST = re.compile(r"\w{1,30}(?!\w)")
 #: Lines that are markup alone: rules, fences, the second line of a table.
 _MARKUP_ONLY = re.compile(r"[\s|:\-=*_#>+`~.)\d]*")
 
@@ -50,8 +52,8 @@ def numbers_for(text: str) -> Numbers | None:
 def numbered(text: str, places: Iterable[tuple[int, int]], numbers: Numbers) -> str:
     """`text` with a number after each place; `places` are (offset, number).
 
-    A number stands after the last character before its offset that is not white space. Where that
-    would be in a line of markup alone, it is left out.
+    A number stands after the word at its offset, or the last before it. Where that would be in a
+    line of markup alone, it is left out.
     """
     pieces: list[str] = []
     last = 0
@@ -59,6 +61,8 @@ def numbered(text: str, places: Iterable[tuple[int, int]], numbers: Numbers) -> 
         if not 0 < offset <= len(text):
             continue
         at = len(text[last:offset].rstrip()) + last
+        if rest := _WORD_REST.match(text, at):
+            at = rest.end()
         begin = text.rfind("\n", 0, at) + 1
         if _MARKUP_ONLY.fullmatch(text, begin, at):
             continue

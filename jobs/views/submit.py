@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from jobs import forecast, uploads
 from jobs.access import may_submit
-from jobs.actions import BadInput, file_count_problems
+from jobs.actions import BadInput, file_count, file_count_problems
 from jobs.documents import Unusable, Upload
 from jobs.forms import InputForm
 from jobs.models import Job, JobType, Lane, Review, StagedUpload, User, Workspace
@@ -162,20 +162,26 @@ def _page(
 
 def _about(job_type: JobType) -> dict[str, Any]:
     """What is said of a type before one asks for it."""
+    least, most = job_type.min_documents, job_type.max_documents
+    files = [file_count(least, most)] if most else []
+    questions = InputForm(job_type).questions.values()
     return {
         "job_type": job_type,
         "promise": Lane(job_type.lane).promise,
         "review": Review(job_type.review).promise,
         "typical": forecast.typical(job_type.pk),
         "cost": forecast.usual_cost(job_type.pk),
-        "questions": InputForm(job_type).questions.values(),
+        "files": file_count(least, most),
+        "gives": [*(files if least else []), *(q.label for q in questions if q.must)],
+        "may_give": [*([] if least else files), *(q.label for q in questions if not q.must)],
     }
 
 
 def _take_files(request: HttpRequest, asking: _Asking) -> tuple[list[StagedUpload], list[str]]:
     """The files of a form, those that come along with it staged too; and what is wrong."""
     staged = _staged(request, asking)
-    problems = [] if len(staged) == len(_ids(request)) else [LOST_FILES]
+    named = set(request.POST.getlist("upload"))
+    problems = [] if len(staged) == len(named) else [LOST_FILES]
     for file in request.FILES.getlist("files"):
         try:
             staged.append(_stage(file, asking, beside=staged))
@@ -207,8 +213,7 @@ def _staged(request: HttpRequest, asking: _Asking) -> list[StagedUpload]:
 
 
 def _ids(request: HttpRequest) -> list[uuid.UUID]:
-    read = map(_read_uuid, request.POST.getlist("upload"))
-    return list(dict.fromkeys(id for id in read if id))
+    return [id for id in map(_read_uuid, request.POST.getlist("upload")) if id]
 
 
 def _read_uuid(text: str) -> uuid.UUID | None:

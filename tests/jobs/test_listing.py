@@ -344,9 +344,12 @@ def test_a_reference_leads_straight_to_its_job_in_any_workspace(spell, here, req
 
 
 def test_a_strangers_reference_leads_nowhere(read, here, requester, lead):
+    def part(html):
+        return html.partition('id="listing"')[2]
+
     for job in (job_of(lead, here), JobFactory()):
-        html = read(requester).get(f"?q={job.ref}")
-        unknown = read(requester).get("?q=J-0000000")
+        html = part(read(requester).get(f"?q={job.ref}"))
+        unknown = part(read(requester).get("?q=J-0000000"))
         assert html.replace(job.ref, "J-0000000") == unknown
 
 
@@ -450,7 +453,7 @@ def test_going_back_ends_at_a_full_first_page(here, requester, monkeypatch):
     assert list(back.jobs) == [new, *jobs[:3]] and back.newer is None
 
 
-@pytest.mark.parametrize("cursor", ["x", "J-7K3M9QX", "1", "' OR 1=1", "%00", "9" * 5000])
+@pytest.mark.parametrize("cursor", ["x", "J-7K3M9QX", "1", "' OR 1=1", "%00", "9" * 99])
 @pytest.mark.parametrize("way", ["before", "after"])
 def test_a_cursor_that_cannot_be_read_is_the_first_page(way, cursor, read, here, requester):
     job = job_of(requester, here)
@@ -478,7 +481,7 @@ def test_a_page_costs_the_same_whatever_is_on_it(here, requester, lead):
         for status in Status:
             job = job_of(requester, here, status=status, uploads=(Upload("a.txt", b"Words."),))
             if status is Status.RUNNING:
-                decide(job.pk, Ask(Ruling.CANCEL, lead, NOW))
+                decide(job.pk, Ask(Ruling.CANCEL, requester, NOW))
 
     queries = ["", "?q=tides", "?type=digest", "?whose=mine"]
     JobTypeFactory(slug="digest")
