@@ -206,10 +206,13 @@
     form.requestSubmit(submitter);
   }
 
-  input.addEventListener("change", () => {
+  function takeOver() {
     add([...input.files]);
     input.value = "";
-  });
+  }
+  input.addEventListener("change", takeOver);
+  // Chosen before this file was here.
+  if (input.files.length) takeOver();
 
   // A file that is dropped beside the box must not replace the page, and all that was typed.
   for (const name of ["dragover", "drop"]) {
