@@ -118,6 +118,9 @@ def test_a_job_is_submitted_changed_and_approved(tmp_path, visitors, javascript)
         assert job["status"] == "completed"
         assert [attempt["cause"] for attempt in job["attempts"]] == ["first", "changes"]
         site.manage("verify_audit")
+        for one in (requester, reviewer, lead):
+            # Before the site stops: an open page would say that it cannot be reached.
+            one.context.close()
 
 
 def ask_for_changes(page, note):
