@@ -13,7 +13,7 @@ from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import HttpResponseClientRedirect
 
 from jobs.access import may_submit
-from jobs.listing import LOOKED, Listing, Page, Wanted, Whose, job_named, places
+from jobs.listing import Listing, Page, Wanted, Whose, job_named, places
 from jobs.models import JobType, Lane, Status, Workspace
 from jobs.pages import person, workspace_or_404
 
@@ -48,7 +48,6 @@ def job_list(request: HttpRequest, workspace: str) -> HttpResponse:
         "is_new": listing is not None and listing.is_new(page),
         "may_submit": submits,
         "offers_mine": listing and listing.sees_all and (submits or form["whose"].value()),
-        "looked": LOOKED,
         "path": request.get_full_path(),
     }
     return render(request, "jobs/job_list.html" + _part(request), shown)
@@ -98,7 +97,7 @@ class FilterForm(forms.Form):
     )
 
     def __init__(self, data: QueryDict, *, workspace: Workspace) -> None:
-        super().__init__(data, auto_id="filter-%s")
+        super().__init__(data, auto_id="filter-%s", label_suffix="")
         self.types: dict[str, list[JobType]] = {}
         known = JobType.objects.filter(Q(workspace=None) | Q(workspace=workspace))
         for job_type in known.order_by("name"):
