@@ -45,7 +45,7 @@ NEWEST_OWN = 1_000
 
 
 class Whose(models.TextChoices):
-    ALL = "all", "Everyone's"
+    ALL = "all", "Everyone’s"
     MINE = "mine", "Mine"
 
 

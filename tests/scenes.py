@@ -15,7 +15,7 @@ from jobs.models import Job, JobType, Role, Status, User, WebhookReceipt, Worksp
 from reviews.actions import Ask, decide, write_note
 from reviews.models import Ruling
 from tests.driver import Clock, Driver
-from tests.factories import WorkspaceFactory, walk
+from tests.factories import WorkspaceFactory, finish, start, walk
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "docs" / "examples"
 
@@ -122,6 +122,11 @@ def _day(driver: Driver, person: Callable[..., User]) -> Day:
         if name == "running":
             driver.clock.now = timezone.now() - timedelta(seconds=75)
         job = submit(name, brief, input={"topic": topic}, pause=30)
+        if status is Status.FAILED:
+            start(job, now=driver.clock.now)
+            error = {"code": "invalid_prompt", "message": "The request was flagged as against the usage policy."}
+            finish(job, "failed", now=driver.clock.now, error=error)
+            continue
         walk(job, status, now=driver.clock.now)
     # As if a cluster were at work: it heard of the running job just now, and was told by webhooks.
     now = timezone.now()

@@ -98,7 +98,7 @@ class FilterForm(forms.Form):
     )
 
     def __init__(self, data: QueryDict, *, workspace: Workspace) -> None:
-        super().__init__(data, auto_id="filter-%s")
+        super().__init__(data, auto_id="filter-%s", label_suffix="")
         self.types: dict[str, list[JobType]] = {}
         known = JobType.objects.filter(Q(workspace=None) | Q(workspace=workspace))
         for job_type in known.order_by("name"):

@@ -206,13 +206,13 @@
     form.requestSubmit(submitter);
   }
 
-  function takeOver() {
+  function take() {
     add([...input.files]);
     input.value = "";
   }
-  input.addEventListener("change", takeOver);
-  // Chosen before this file was here.
-  if (input.files.length) takeOver();
+  input.addEventListener("change", take);
+  // Chosen before this script was there, or kept by the browser over a reload.
+  if (input.files.length) take();
 
   // A file that is dropped beside the box must not replace the page, and all that was typed.
   for (const name of ["dragover", "drop"]) {

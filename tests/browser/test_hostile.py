@@ -138,12 +138,15 @@ def test_hostile_text_is_shown_and_harmless_on_every_page(hostile, visit, scheme
     found = []
     for path in paths:
         assert page.goto(path).status == 200, path
-        for summary in page.locator("main details:not([open]) > summary").all():
-            summary.click()
+        closed = page.locator("main details:not([open]) > summary")
+        for _ in range(closed.count()):
+            closed.first.click()
         assert page.evaluate("window.pwned") is None, path
         hrefs = page.evaluate("[...document.links].map((a) => a.href)")
         assert not [href for href in hrefs if not href.startswith("http")], path
-        assert page.locator("main :is(script, iframe, object, embed, style)").count() == 0, path
+        # Django's admin has scripts of its own there, all of them files.
+        foreign = "iframe, object, embed, style, script:not([src]), [onerror], [onload]"
+        assert page.locator(f"main :is({foreign})").count() == 0, path
         if not path.startswith("/admin/"):
             found += faults(page)
     assert found == []

@@ -5,6 +5,7 @@ import re
 from contextlib import contextmanager
 
 import pytest
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import expect
 
 from jobsite.sandbox.testing import RunningSandbox
@@ -32,9 +33,9 @@ def running(folder):
 def wait_until_served(page, url):
     for _second in range(60):
         try:
-            page.goto(f"{url}/healthz")
+            page.request.get(f"{url}/healthz")
             return
-        except Exception:
+        except PlaywrightError:
             page.wait_for_timeout(500)
     raise AssertionError("the site does not answer")
 
