@@ -206,13 +206,13 @@
     form.requestSubmit(submitter);
   }
 
-  function take() {
+  function takeOver() {
     add([...input.files]);
     input.value = "";
   }
-  input.addEventListener("change", take);
-  // Chosen before this script was there, or kept by the browser over a reload.
-  if (input.files.length) take();
+  input.addEventListener("change", takeOver);
+  // Chosen before this file was here.
+  if (input.files.length) takeOver();
 
   // A file that is dropped beside the box must not replace the page, and all that was typed.
   for (const name of ["dragover", "drop"]) {

@@ -77,7 +77,7 @@ def test_a_job_is_submitted_changed_and_approved(tmp_path, visitors, javascript)
         checked(requester)
         submit(page, "what went wrong")
         if javascript:
-            expect(page.get_by_text("incident-review.md").first).to_be_visible()
+            expect(page.get_by_text("incident-review.md added.")).to_be_visible()
             checked(requester)
         page.get_by_role("button", name="Submit job").click()
         page.wait_for_url(re.compile(r"/jobs/J-\w{7}/$"))
