@@ -121,26 +121,37 @@ class DeskAdmin(JobAdmin):
 
     def take(self, request: HttpRequest, ruling: Ruling) -> HttpResponse | None:
         """Show what the ruling would do to each of the selected jobs, or do it once confirmed."""
-        if "confirmed" not in request.POST:
-            return self._confirmation(request, ruling)
-        if ruling in NEEDS_NOTE and not request.POST.get("note", "").strip():
-            error = f"{ruling.label} needs a note that says what to change."
-            return self._confirmation(request, ruling, error=error)
+        post = request.POST
+        chosen = {*post.getlist(ACTION_CHECKBOX_NAME), *post.getlist("refused")}
+        if post.get("select_across") == "1" or len(chosen) > MOST_ROWS:
+            text = f"Select the jobs one by one, {MOST_ROWS} at most. Nothing has been changed."
+            messages.warning(request, text)
+            return None
+        if "confirmed" not in post:
+            return self._confirmation(request, ruling, chosen)
+        if ruling in NEEDS_NOTE and not post.get("note", "").strip():
+            error = f"{ruling.label} needs a note that says {NEEDS_NOTE[ruling]}."
+            return self._confirmation(request, ruling, chosen, error=error)
         done, skipped = self._carry_out(request, ruling)
         self._report(request, ruling, done, skipped)
         if "from_job" in request.POST and (named := [*done, *(job for job, _why in skipped)]):
             return HttpResponseRedirect(page_of(named[0]))
         return None
 
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
+    ) -> Any:
+        """A selection of what cannot be an id is one of nothing."""
+        post = request.POST.copy()
+        chosen = [text for text in post.getlist(ACTION_CHECKBOX_NAME) if _is_id(text)]
+        post.setlist(ACTION_CHECKBOX_NAME, chosen)
+        request.POST = post  # type: ignore[assignment]
+        return super().response_action(request, queryset, *args, **kwargs)
+
     def _confirmation(
-        self, request: HttpRequest, ruling: Ruling, *, error: str = ""
-    ) -> HttpResponse | None:
-        jobs = self._selected(request, request.POST.getlist(ACTION_CHECKBOX_NAME))
-        if request.POST.get("select_across") == "1" or len(jobs) > MOST_ROWS:
-            text = f"Select the jobs one by one, {MOST_ROWS} at most. Nothing has been changed."
-            messages.warning(request, text)
-            return None
-        rows = [self._row(request, job, ruling) for job in jobs]
+        self, request: HttpRequest, ruling: Ruling, chosen: Iterable[str], *, error: str = ""
+    ) -> HttpResponse:
+        rows = [self._row(request, job, ruling) for job in self._selected(request, chosen)]
         able = [row for row in rows if row.permission.allowed]
         context = {
             **self.admin_site.each_context(request),
@@ -155,7 +166,7 @@ class DeskAdmin(JobAdmin):
             "refused": [row for row in rows if not row.permission.allowed],
             "judges": Action(ruling.value) in AT_GATE,
             "names_response": ruling is Ruling.SETTLE,
-            "needs_note": ruling in NEEDS_NOTE,
+            "wanted_note": NEEDS_NOTE.get(ruling, ""),
             "note": request.POST.get("note", ""),
             "error": error,
             "from_job": "from_job" in request.POST,
@@ -186,15 +197,12 @@ class DeskAdmin(JobAdmin):
         if shown_as_refused:
             why = allowed_actions(user, job)[Action(ruling.value)].why
             return why or f"{job.ref} has changed since you looked. Look at it again."
-        shown = request.POST.get(f"hash-{job.pk}", "")
-        if ruling is Ruling.APPROVE and not shown:
-            return f"{job.ref}: an approval must name what was looked at."
         ask = Ask(
             ruling,
             user,
             timezone.now(),
             note=request.POST.get("note", ""),
-            content_hash=shown or None,
+            content_hash=request.POST.get(f"hash-{job.pk}", ""),
             response_id=request.POST.get(f"response-{job.pk}", "").strip() or None,
         )
         try:
@@ -238,16 +246,11 @@ class DeskAdmin(JobAdmin):
 
     def _selected(self, request: HttpRequest, given: Iterable[str]) -> list[Job]:
         """The jobs of these ids that this person sees, whatever the list was filtered by."""
-        pks = set()
-        for text in given:
-            try:
-                pks.add(UUID(text))
-            except ValueError:
-                continue
+        pks = [UUID(text) for text in given if _is_id(text)]
         excerpt = Left(F("open_gate__result__text"), SHOWN_OF_RESULT)
         jobs = (
             self.get_queryset(request)
-            .filter(pk__in=list(pks)[: MOST_ROWS * 2])
+            .filter(pk__in=pks)
             .select_related("job_type", "prompt_version", "requester", "open_gate__result")
             .defer(None)
             .defer(*under("open_gate__result", ("text", "structured", "warnings", "usage")))
@@ -273,6 +276,14 @@ def _request_of(job: Job, gate: Gate | None) -> str:
     if gate is None or gate.kind != GateKind.BEFORE_RUN:
         return ""
     return rendered(job.prompt_version.template, job.input)[:SHOWN_OF_RESULT]
+
+
+def _is_id(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def said_of(job: Job, why: str) -> str:

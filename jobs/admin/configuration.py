@@ -236,6 +236,8 @@ class VersionForm(forms.ModelForm):
             and all(isinstance(tool, dict) and tool.get("type") for tool in tools)
         ):
             self.add_error("tools", "A list of objects, each with a “type”.")
+        if "options" in data and not isinstance(data["options"], dict):
+            self.add_error("options", "Must be a JSON object.")
         self._check_output(data.get("output_schema"))
         job_type = data.get("job_type")
         if job_type and not self.errors and data.get("use_for_new_jobs"):
@@ -353,7 +355,7 @@ class PromptVersionAdmin(Configured):
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
         version = context.get("original")
-        if context.get("add"):
+        if version is None:
             context["begun_from"] = self._begun_from(request)
         if version and may_make_version(request, version.job_type_id):
             add = reverse("admin:jobs_promptversion_add")

@@ -55,5 +55,5 @@ class JSONText(forms.JSONField):
 
 
 def json_formfield(db_field: models.JSONField) -> forms.Field | None:
-    empty = db_field.default if callable(db_field.default) else None
+    empty = db_field.get_default if db_field.has_default() else None
     return db_field.formfield(form_class=JSONText, empty=empty, required=False)

@@ -147,7 +147,8 @@ class JobRoom(Room):
             return rows
         # The sum keeps the index on workspaces out of it: `CappedPaginator` says when it is used.
         place = F(self._path("workspace_id")) + 0
-        return rows.alias(place=place).filter(place__in=_overseen(request))
+        theirs: QuerySet[Any] = rows.alias(place=place).filter(place__in=_overseen(request))
+        return theirs
 
     def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         paginator: Any = super().get_paginator(request, *args, **kwargs)
