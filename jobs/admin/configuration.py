@@ -41,7 +41,7 @@ class Configured(Dressed):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if isinstance(db_field, JSONField):
-            return json_formfield(db_field)
+            return json_formfield(db_field, **kwargs)
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
 

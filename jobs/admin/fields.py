@@ -54,6 +54,7 @@ class JSONText(forms.JSONField):
         return json.dumps(value, indent=2, ensure_ascii=False)
 
 
-def json_formfield(db_field: models.JSONField) -> forms.Field | None:
+def json_formfield(db_field: models.JSONField, **kwargs: Any) -> forms.Field | None:
     empty = db_field.get_default if db_field.has_default() else None
-    return db_field.formfield(form_class=JSONText, empty=empty, required=False)
+    kwargs |= {"form_class": JSONText, "empty": empty, "required": False}
+    return db_field.formfield(**kwargs)

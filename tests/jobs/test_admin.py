@@ -813,6 +813,7 @@ def test_an_admin_changes_no_type_of_elsewhere(client, staff, home, away, where)
     page = client.get(f"{url_of(PromptVersion, 'add')}?from={version.pk}")
     copied = page.context["adminform"].form["instructions"].value()
     assert (copied == "Answer.") is (where == "shared")
+    assert "JSON Schema of structured output." in page.content.decode()
     readable = 200 if where == "shared" else 302
     for row in (job_type, version):
         assert client.get(page_of(row)).status_code == readable
