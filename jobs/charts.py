@@ -49,9 +49,9 @@ class Chart:
 
     @property
     def ticks(self) -> tuple[str, ...]:
-        """Labels of a few columns, evenly apart, the last one included."""
-        apart = max(1, (len(self.columns) - 1) // 4)
-        return tuple(column.label for column in reversed(self.columns[::-1][::apart]))
+        """Labels of five columns, evenly apart, the first and the last among them."""
+        last = len(self.columns) - 1
+        return tuple(self.columns[i].label for i in sorted({round(last * n / 4) for n in range(5)}))
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,10 @@ def _day(driver: Driver, person: Callable[..., User]) -> Day:
         job = submit(name, brief, input={"topic": topic}, pause=30)
         if status is Status.FAILED:
             start(job, now=driver.clock.now)
-            error = {"code": "invalid_prompt", "message": "The request was flagged as against the usage policy."}
+            error = {
+                "code": "invalid_prompt",
+                "message": "The request was flagged as against the usage policy.",
+            }
             finish(job, "failed", now=driver.clock.now, error=error)
             continue
         walk(job, status, now=driver.clock.now)

@@ -150,20 +150,6 @@ class Job(models.Model):
         ]
         indexes = [
             models.Index(fields=["workspace", "status", "-id"], name="job_by_status"),
-            # Lists: what is not archived, all or of one status, and what is; newest first.
-            models.Index(
-                fields=["workspace", "-id"], condition=Q(archived_at=None), name="job_listed"
-            ),
-            models.Index(
-                fields=["workspace", "status", "-id"],
-                condition=Q(archived_at=None),
-                name="job_listed_by_status",
-            ),
-            models.Index(
-                fields=["workspace", "-id"],
-                condition=Q(archived_at__isnull=False),
-                name="job_archived",
-            ),
             models.Index(fields=["requester", "-id"], name="job_by_requester"),
             models.Index(fields=["status", "-id"], name="job_status_newest"),
             models.Index(fields=["workspace", "-id"], name="job_by_workspace"),
@@ -176,6 +162,22 @@ class Job(models.Model):
             ),
             models.Index(
                 fields=["id"], condition=~Q(sealed_count=F("event_count")), name="job_unsealed"
+            ),
+            # Lists: what is not archived, of one status or all, and what is; newest first. They stand
+            # last, and are made last: of several that fit, SQLite takes the latest, and by one that
+            # holds both it would walk past all that is archived, or past all that is not.
+            models.Index(
+                fields=["workspace", "status", "-id"],
+                condition=Q(archived_at=None),
+                name="job_listed_by_status",
+            ),
+            models.Index(
+                fields=["workspace", "-id"], condition=Q(archived_at=None), name="job_listed"
+            ),
+            models.Index(
+                fields=["workspace", "-id"],
+                condition=Q(archived_at__isnull=False),
+                name="job_archived",
             ),
         ]
 

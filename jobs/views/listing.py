@@ -13,7 +13,7 @@ from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import HttpResponseClientRedirect
 
 from jobs.access import may_submit
-from jobs.listing import LOOKED, Listing, Page, Wanted, Whose, job_named, places
+from jobs.listing import Listing, Page, Wanted, Whose, job_named, places
 from jobs.models import JobType, Lane, Status, Workspace
 from jobs.pages import person, workspace_or_404
 
@@ -48,7 +48,6 @@ def job_list(request: HttpRequest, workspace: str) -> HttpResponse:
         "is_new": listing is not None and listing.is_new(page),
         "may_submit": submits,
         "offers_mine": listing and listing.sees_all and (submits or form["whose"].value()),
-        "looked": LOOKED,
         "path": request.get_full_path(),
     }
     return render(request, "jobs/job_list.html" + _part(request), shown)

@@ -1,12 +1,9 @@
-// The submit form beyond HTML: the focus goes to what has to be mended, and files are sent as they
-// are chosen or dropped, one after the other, each with its progress. Without this file they go
-// along with the form.
+// The submit form beyond HTML: files are sent as they are chosen or dropped, one after the other,
+// each with its progress. Without this file they go along with the form.
 "use strict";
 
 (() => {
   const form = document.getElementById("submit");
-  const problems = document.getElementById("problems");
-  if (problems) problems.focus();
   const area = document.getElementById("files");
   if (!form || !area) return;
 
@@ -20,7 +17,6 @@
   let sending = null, submitter = null, waiting = false;
 
   area.classList.add("taken-over");
-  drop.querySelector(".drop-words").hidden = false;
 
   // As documents.py and Django's filesizeformat say it.
   function sized(bytes) {
@@ -210,13 +206,13 @@
     form.requestSubmit(submitter);
   }
 
-  function take() {
+  function takeOver() {
     add([...input.files]);
     input.value = "";
   }
-  input.addEventListener("change", take);
-  // Chosen before this script was there, or kept by the browser over a reload.
-  if (input.files.length) take();
+  input.addEventListener("change", takeOver);
+  // Chosen before this file was here.
+  if (input.files.length) takeOver();
 
   // A file that is dropped beside the box must not replace the page, and all that was typed.
   for (const name of ["dragover", "drop"]) {

@@ -556,9 +556,10 @@ def test_the_top_of_a_clock_is_a_round_span(value, top):
     assert charts.nice_seconds(value) == top
 
 
-def test_ticks_are_few_and_end_with_now():
-    chart = charts.stacked([Point(str(hour), "", []) for hour in range(24)], said="")
-    assert len(chart.ticks) <= 6 and chart.ticks[-1] == "23"
+@pytest.mark.parametrize(("columns", "ticks"), [(24, [0, 6, 12, 17, 23]), (3, [0, 1, 2]), (1, [0])])
+def test_ticks_are_few_and_evenly_apart(columns, ticks):
+    chart = charts.stacked([Point(str(at), "", []) for at in range(columns)], said="")
+    assert chart.ticks == tuple(str(at) for at in ticks)
 
 
 # The page ------------------------------------------------------------------------------------------

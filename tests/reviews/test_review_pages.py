@@ -121,6 +121,16 @@ def test_before_a_run_it_shows_just_what_would_be_sent(client, workspace, review
     assert "metadata" not in answer.context["case"].planned.body
 
 
+def test_a_long_input_is_folded_and_a_short_one_stands_as_it_is(client, workspace, reviewer):
+    short, long = "High\ntide", "word " * 100
+    for text in (short, long):
+        job = JobFactory(workspace=workspace, status=Status.NEEDS_REVIEW, input={"topic": text})
+        page = desk(client, reviewer, job).content.decode()
+        assert (f'dir="auto">{text}\n</dd>' in page) == (text == short)
+        assert ("<summary>word word" in page) == (text == long)
+        assert text in page
+
+
 def test_what_changed_and_what_was_decided_stays_in_sight(client, job, reviewer, lead):
     press(client, reviewer, job, Ruling.REQUEST_CHANGES, "Name the year.")
     start(job)
