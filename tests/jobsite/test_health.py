@@ -8,6 +8,7 @@ from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.models import Gate, Status, SweepSlot, WebhookReceipt
+from jobs.operations import snapshot
 from jobsite import health
 from tests.factories import JobFactory, WorkspaceFactory, become_unknown
 
