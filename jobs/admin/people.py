@@ -60,6 +60,9 @@ class MembershipForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # A table's cells have no labels of their own.
+        for name, field in self.fields.items():
+            field.widget.attrs["aria-label"] = str(field.label or name)
         if self.instance.pk:
             for name in {"user", "workspace"} & self.fields.keys():
                 self.fields[name].disabled = True
@@ -67,6 +70,11 @@ class MembershipForm(forms.ModelForm):
 
 class Memberships(BaseInlineFormSet):
     giver: models.User
+
+    def add_fields(self, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)
+        if "DELETE" in form.fields:
+            form.fields["DELETE"].widget.attrs["aria-label"] = "Delete this one"
 
     def clean(self) -> None:
         super().clean()
@@ -225,6 +233,8 @@ class PersonAdmin(UserAdmin, WithHistory, Dressed):
     )
     list_display = ("username", "email", "first_name", "last_name", "is_active", "is_staff")
     inlines = (RoleInline,)
+    filter_horizontal = ()
+    readonly_fields = ("last_login", "date_joined")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """People of the workspaces that one sees, and oneself."""
