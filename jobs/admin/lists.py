@@ -156,9 +156,10 @@ class JobRoom(Room):
         theirs: QuerySet[Any] = rows.alias(place=place).filter(place__in=_overseen(request))
         return theirs
 
-    def get_paginator(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        paginator: Any = super().get_paginator(request, *args, **kwargs)
-        if not person(request).is_superuser:
+    def get_paginator(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> Any:
+        paginator: Any = super().get_paginator(request, queryset, *args, **kwargs)
+        # The history page pages through the admin's log by it.
+        if queryset.model is self.model and not person(request).is_superuser:
             paginator.narrow = Q(**{f"{self._path('workspace_id')}__in": _overseen(request)})
         return paginator
 

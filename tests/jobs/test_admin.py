@@ -710,6 +710,7 @@ def test_staff_read_what_happened_in_their_workspaces_only(client, staff, home, 
         mine = model.objects.filter(**{path: home})
         assert refs_shown(client.get(url_of(model))) == {str(row.pk) for row in mine}, model
         assert client.get(page_of(mine[0])).status_code == 200
+        assert client.get(page_of(mine[0], "history")).status_code == 200
         theirs = model.objects.filter(**{path: away})[0]
         for page in ("change", "history", "delete"):
             assert client.get(page_of(theirs, page)).status_code in (302, 403), (model, page)
