@@ -3,8 +3,10 @@
 import hashlib
 import io
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any
 
 import filetype
 from django.conf import settings
@@ -26,6 +28,10 @@ _TEXT_TYPES = {
 #: Formats that are text themselves, and of no use read as such.
 _MARKUP = {"application/rtf", "application/postscript"}
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+
+
+#: Seconds that reading one PDF may take. A few kilobytes can describe more pages than anybody reads.
+PDF_SECONDS = 30.0
 
 
 class Unusable(ValueError):
@@ -137,12 +143,24 @@ def _plain_text(content: bytes, *, legacy: bool) -> str | None:
 
 
 def _pdf_text(name: str, content: bytes) -> str:
-    """The text layer, pages parted by form feeds; "" where there is none or it cannot be read."""
+    """The text layer, pages parted by form feeds; "" where there is none or it cannot be read, or
+    where that takes too long or makes more text than a text file may have."""
     import pypdf  # 0.2 s: not paid by every command
 
+    until = time.monotonic() + PDF_SECONDS
+    pages: list[str] = []
+    length = 0
+
+    def in_bounds(*operation: Any) -> None:
+        if time.monotonic() > until or length > settings.MAX_DOCUMENT_BYTES:
+            raise ValueError("there is more in it than can be read at once")
+
     try:
-        pages = pypdf.PdfReader(io.BytesIO(content)).pages
-        return "\f".join(page.extract_text() for page in pages).strip("\f")
+        for page in pypdf.PdfReader(io.BytesIO(content)).pages:
+            pages.append(page.extract_text(visitor_operand_before=in_bounds))
+            length += len(pages[-1])
+            in_bounds()
+        return "\f".join(pages).strip("\f")
     except Exception as error:
         logger.warning("no text could be read in %s: %s", name, error)
         return ""
