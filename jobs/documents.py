@@ -30,8 +30,9 @@ _MARKUP = {"application/rtf", "application/postscript"}
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 
 
-#: Seconds that reading one PDF may take. A few kilobytes can describe more pages than anybody reads.
-PDF_SECONDS = 30.0
+#: Seconds that reading the PDFs of one job may take together. A few kilobytes can describe more pages
+#: than anybody reads.
+PDF_SECONDS = 60.0
 
 
 class Unusable(ValueError):
@@ -64,8 +65,9 @@ def read_documents(uploads: list[Upload]) -> list[ReadDocument]:
     """All of them, under names that differ. Raises `Unusable` at the first that cannot be taken."""
     documents: list[ReadDocument] = []
     names: set[str] = set()
+    until = time.monotonic() + PDF_SECONDS
     for upload in uploads:
-        document = _read(_free_name(upload.name, names), upload.content)
+        document = _read(_free_name(upload.name, names), upload.content, until)
         names.add(document.name.casefold())
         documents.append(document)
     check_total(sum(len(document.content) for document in documents))
@@ -89,10 +91,10 @@ def check(upload: Upload) -> str:
     return name
 
 
-def _read(name: str, content: bytes) -> ReadDocument:
+def _read(name: str, content: bytes, until: float) -> ReadDocument:
     content_type, text = _kind(name, content)
     if text is None:
-        text = _pdf_text(name, content)
+        text = _pdf_text(name, content, until)
     return ReadDocument(name, content, content_type, clean(text))
 
 
@@ -142,12 +144,11 @@ def _plain_text(content: bytes, *, legacy: bool) -> str | None:
         return text if odd == 0 else None
 
 
-def _pdf_text(name: str, content: bytes) -> str:
+def _pdf_text(name: str, content: bytes, until: float) -> str:
     """The text layer, pages parted by form feeds; "" where there is none or it cannot be read, or
-    where that takes too long or makes more text than a text file may have."""
+    where that goes on after `until` or makes more text than a text file may have."""
     import pypdf  # 0.2 s: not paid by every command
 
-    until = time.monotonic() + PDF_SECONDS
     pages: list[str] = []
     length = 0
 

@@ -200,7 +200,8 @@ def _next(request: HttpRequest) -> str:
     within = url_has_allowed_host_and_scheme(
         given, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    return str(given) if within else ""
+    # A word alone would be looked up as the name of a page.
+    return str(given) if within and given.startswith("/") else ""
 
 
 def _inspects(request: HttpRequest, job: Job) -> bool:

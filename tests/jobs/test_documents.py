@@ -151,8 +151,9 @@ def test_a_pdf_that_cannot_be_read_is_taken_and_has_no_text(caplog):
 def test_a_pdf_that_unfolds_without_end_holds_nothing_up(pages, monkeypatch):
     monkeypatch.setattr(documents, "PDF_SECONDS", 0.3)
     begun = time.monotonic()
-    assert _one("bomb.pdf", pdf_bomb(pages)).text == ""
-    assert time.monotonic() - begun < 3
+    bombs = [Upload(f"{number}.pdf", pdf_bomb(pages)) for number in range(3)]
+    assert [document.text for document in read_documents(bombs)] == [""] * 3
+    assert time.monotonic() - begun < 5
 
 
 def test_a_pdf_with_more_text_than_a_text_may_have_has_none(settings):
@@ -161,7 +162,7 @@ def test_a_pdf_with_more_text_than_a_text_may_have_has_none(settings):
     settings.MAX_DOCUMENT_BYTES = len(content)
     assert _one("long.pdf", content).text
     settings.MAX_DOCUMENT_BYTES = 400
-    assert documents._pdf_text("long.pdf", content) == ""
+    assert documents._pdf_text("long.pdf", content, time.monotonic() + 60) == ""
 
 
 def test_the_text_is_storable_and_the_content_is_verbatim():
