@@ -2,7 +2,7 @@ PYTHON ?= python3
 PORT ?= 8000
 RUN = .venv/bin/python
 
-.PHONY: help setup demo run test check fix dev
+.PHONY: help setup demo run test check pictures fix dev
 
 help:  ## What there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -31,6 +31,9 @@ check: dev  ## Format, lint, types, templates, migrations, diagrams; changes not
 	@ENV_FILE= SECRET_KEY=check DEBUG=true $(RUN) manage.py makemigrations --check --dry-run
 	@ENV_FILE= SECRET_KEY=check DEBUG=true $(RUN) manage.py diagrams --check
 	@ENV_FILE= SECRET_KEY=check DEBUG=true $(RUN) manage.py check --fail-level WARNING
+
+pictures: dev  ## Draw the pictures in docs/ anew
+	@PICTURES=1 $(RUN) -m pytest -q tests/browser/test_pictures.py
 
 fix: dev  ## Mend format, lint and diagrams
 	@.venv/bin/ruff format --quiet .

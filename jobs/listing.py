@@ -18,7 +18,6 @@ from django.db import models
 from django.db.models import Case, Count, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.lookups import IsNull
 
-from jobs import causes
 from jobs.access import Action, allowed_actions, roles_of
 from jobs.ids import first_id_at, is_ref, made_at, read_ref
 from jobs.models import (
@@ -34,7 +33,8 @@ from jobs.models import (
     User,
     Workspace,
 )
-from jobs.operations import Counted
+from jobs.operations import causes
+from jobs.operations.snapshot import Counted
 from jobs.text import clipped
 
 #: How many rows of an index one question goes through.

@@ -15,8 +15,8 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, gener
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from jobs import operations, trends
-from jobs.health import beats
+from jobs.operations import snapshot, trends
+from jobs.operations.health import beats
 
 DATABASE_AWAY = (DatabaseError, InterfaceError)
 #: Sooner than the operations page says that nothing is at work: traffic can go elsewhere meanwhile.
@@ -38,7 +38,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
     """200 where the database answers and a cluster is at work, else 503; each check by its name."""
     checks = {"database": "ok", "heartbeat": "ok"}
     try:
-        if not beats(operations.last_beat(), now=timezone.now(), within=READY_WITHIN):
+        if not beats(snapshot.last_beat(), now=timezone.now(), within=READY_WITHIN):
             checks["heartbeat"] = "late"
     except DATABASE_AWAY:
         connection.close()
@@ -100,7 +100,7 @@ def _age(at: datetime | None) -> float | None:
 def _jobs() -> Iterator[Metric]:
     labels = ["workspace", "lane", "status"]
     live = GaugeMetricFamily("jobsite_jobs", "Jobs that are not settled.", labels=labels)
-    for slug, lane, status, number in operations.live_counts():
+    for slug, lane, status, number in snapshot.live_counts():
         live.add_metric([slug, lane, status], number)
     yield live
     ended = GaugeMetricFamily(
@@ -121,33 +121,33 @@ def _jobs() -> Iterator[Metric]:
 
 def _attempts() -> Iterator[Metric]:
     states = GaugeMetricFamily("jobsite_attempts", "Attempts under way.", labels=["state"])
-    for state, number in operations.open_attempts().items():
+    for state, number in snapshot.open_attempts().items():
         states.add_metric([state], number)
     yield states
-    due, oldest_due_at = operations.due_attempts(timezone.now())
+    due, oldest_due_at = snapshot.due_attempts(timezone.now())
     lag = _age(oldest_due_at) or 0.0
     yield _gauge("attempts_due", "Attempts that wait to be picked up, up to 10,000.", due.number)
     yield _gauge("attempts_due_lag", "How long the oldest of them has.", lag, unit="seconds")
 
 
 def _cluster() -> Iterator[Metric]:
-    beat_at, sweeps, requests = operations.sweep_totals()
+    beat_at, sweeps, requests = snapshot.sweep_totals()
     age = _age(beat_at)
     yield _gauge("heartbeat_age", "Since a cluster last gave a sign of life.", age, unit="seconds")
     yield CounterMetricFamily("jobsite_sweeps", "Sweeps begun.", sweeps)
     yield CounterMetricFamily("jobsite_provider_requests", "Requests made to OpenAI.", requests)
-    yield _gauge("queue_tasks", "Tasks in django-q's queue.", operations.queued_tasks().number)
+    yield _gauge("queue_tasks", "Tasks in django-q's queue.", snapshot.queued_tasks().number)
 
 
 def _webhooks() -> Iterator[Metric]:
-    age = _age(operations.last_webhook())
-    recent = operations.webhooks_since(timezone.now() - timedelta(hours=1))
+    age = _age(snapshot.last_webhook())
+    recent = snapshot.webhooks_since(timezone.now() - timedelta(hours=1))
     yield _gauge("webhooks_last_hour", "Verified webhooks, up to 10,000.", recent.number)
     yield _gauge("webhook_age", "Since the last verified webhook.", age, unit="seconds")
 
 
 def _reviews() -> Iterator[Metric]:
-    waiting, overdue = operations.open_reviews(timezone.now())
+    waiting, overdue = snapshot.open_reviews(timezone.now())
     yield _gauge("reviews_open", "Jobs that wait for a person.", waiting)
     yield _gauge("reviews_overdue", "Those that should have been decided by now.", overdue)
 

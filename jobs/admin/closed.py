@@ -19,6 +19,9 @@ CLOSED = {
     "usersessions": "allauth.usersessions",
 }
 
+#: As one list each: Django's pair of lists has labels that screen readers are not given.
+PLAIN = {"filter_horizontal": ()}
+
 
 def close() -> None:
     for package in CLOSED.values():
@@ -28,7 +31,7 @@ def close() -> None:
     for model, page in list(admin.site._registry.items()):
         if model._meta.app_label in CLOSED:
             admin.site.unregister(model)
-            kept = type(type(page).__name__, (SuperusersOnly, type(page)), {})
+            kept = type(type(page).__name__, (SuperusersOnly, type(page)), PLAIN)
             admin.site.register(model, kept)
 
 

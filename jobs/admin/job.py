@@ -11,8 +11,6 @@ from django.utils.safestring import SafeString
 
 from jobs import models
 from jobs.admin.lists import JobRoom, RoomInline, ScopedFilter
-
-#: Of a job, what only its own page shows.
 from jobs.admin.parts import LONG_OF_JOB, LONG_OF_TYPE, GateInline, moved, under
 from jobs.admin.shown import NOTHING, link, list_link, readable
 from jobs.templatetags.jobsite import icon, moment, money, status_badge, status_word

@@ -60,6 +60,9 @@ class MembershipForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            # Its label is a column's head, which names no field.
+            field.widget.attrs["aria-label"] = str(field.label)
         if self.instance.pk:
             for name in {"user", "workspace"} & self.fields.keys():
                 self.fields[name].disabled = True
@@ -67,6 +70,11 @@ class MembershipForm(forms.ModelForm):
 
 class Memberships(BaseInlineFormSet):
     giver: models.User
+
+    def add_fields(self, form: Any, index: int | None) -> None:
+        super().add_fields(form, index)
+        if form.instance.pk and "DELETE" in form.fields:
+            form.fields["DELETE"].widget.attrs["aria-label"] = f"Delete {form.instance}"
 
     def clean(self) -> None:
         super().clean()
@@ -83,6 +91,7 @@ class MembershipInline(admin.TabularInline):
     model = models.Membership
     form = MembershipForm
     formset = Memberships
+    template = "admin/room/memberships.html"
     extra = 0
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
@@ -225,6 +234,9 @@ class PersonAdmin(UserAdmin, WithHistory, Dressed):
     )
     list_display = ("username", "email", "first_name", "last_name", "is_active", "is_staff")
     inlines = (RoleInline,)
+    readonly_fields = ("last_login", "date_joined")
+    # As in jobs.admin.closed.
+    filter_horizontal = ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """People of the workspaces that one sees, and oneself."""

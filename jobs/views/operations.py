@@ -12,12 +12,12 @@ from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from jobs.access import may_operate
-from jobs.charts import Chart, Point, layered, nice_seconds, stacked
 from jobs.models import Status, Workspace
-from jobs.overview import Numbers, overview
+from jobs.operations.charts import Chart, Point, layered, nice_seconds, stacked
+from jobs.operations.overview import Numbers, overview
+from jobs.operations.trends import Durations, Settled
 from jobs.pages import person, workspace_or_404
 from jobs.templatetags.jobsite import duration, money
-from jobs.trends import Durations, Settled
 
 #: From the ground up.
 OUTCOMES = [Status.COMPLETED, Status.CANCELED, Status.EXPIRED, Status.FAILED]

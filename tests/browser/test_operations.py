@@ -6,8 +6,8 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from jobs import overview
 from jobs.models import Job, Role, Status, SweepSlot
+from jobs.operations import overview
 from tests.browser import DESK, PHONE, faults
 from tests.factories import JobFactory, WorkspaceFactory, finish, start
 

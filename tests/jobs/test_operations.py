@@ -10,9 +10,7 @@ import pytest
 from django.utils import timezone
 from django_q.models import OrmQ, Task
 
-from jobs import causes, charts, engine, health, operations, outcomes, overview, trends
-from jobs.charts import Point
-from jobs.health import Level, examine
+from jobs import engine, outcomes
 from jobs.models import (
     Attempt,
     Gate,
@@ -24,10 +22,13 @@ from jobs.models import (
     SweepSlot,
     WebhookReceipt,
 )
-from jobs.operations import Counted, Desk, Pulse
+from jobs.operations import causes, charts, health, overview, snapshot, trends
+from jobs.operations.charts import Point
+from jobs.operations.health import Level, examine
+from jobs.operations.snapshot import Counted, Desk, Pulse
+from jobs.operations.trends import Failing
 from jobs.provider import errors
 from jobs.provider.errors import AccountProblem, NotStarted, Unavailable
-from jobs.trends import Failing
 from reviews.actions import Ask, decide
 from reviews.models import Ruling
 from tests.factories import (
@@ -215,8 +216,8 @@ def test_a_dead_cluster_is_not_also_called_slow():
 
 
 def test_what_the_engine_says_is_what_is_looked_for():
-    assert operations.MOST_STRIKES == engine.MOST_STRIKES
-    assert operations.MOST_FAILURES == outcomes.SAYS_SO_AFTER
+    assert snapshot.MOST_STRIKES == engine.MOST_STRIKES
+    assert snapshot.MOST_FAILURES == outcomes.SAYS_SO_AFTER
     assert health.SILENT == outcomes.SILENT
 
 
@@ -234,7 +235,7 @@ def test_the_machine_is_read_from_its_rows(workspace, now):
     Attempt.objects.filter(job=held).update(
         lease_token=uuid.uuid4(), lease_until=now + timedelta(seconds=9)
     )
-    seen = operations.pulse(now)
+    seen = snapshot.pulse(now)
     assert seen.beat_at == now - timedelta(seconds=1)
     assert (seen.holders, seen.sweeps, seen.requests) == (("machine:1",), 6, 14)
     assert (seen.due, seen.oldest_due_at) == (Counted(1), now - timedelta(seconds=5))
@@ -252,7 +253,7 @@ def test_nothing_at_all_is_no_error(db, now):
 
 
 def test_responses_that_no_webhook_announced_are_noticed(workspace, now):
-    for _ in range(operations.UNANNOUNCED):
+    for _ in range(snapshot.UNANNOUNCED):
         JobFactory(workspace=workspace, status=Status.NEEDS_REVIEW, now=now - timedelta(minutes=30))
     assert found(workspace, now)["webhooks_missing"].level is Level.ATTENTION
     WebhookReceipt.objects.create(
@@ -268,8 +269,8 @@ def test_a_response_that_an_operator_named_is_no_webhook(workspace, now):
     WebhookReceipt.objects.create(
         webhook_id="operator-1", event_type="operator", body=b"", received_at=now
     )
-    assert operations.last_webhook() is None
-    assert operations.webhooks_since(now - timedelta(hours=1)) == Counted(0)
+    assert snapshot.last_webhook() is None
+    assert snapshot.webhooks_since(now - timedelta(hours=1)) == Counted(0)
 
 
 def test_a_refused_account_is_found_until_openai_takes_a_job_again(workspace, now):
@@ -307,9 +308,9 @@ def test_what_was_put_aside_is_found(workspace, now):
     start(put_off, now=now)
     Attempt.objects.filter(job=struck).update(strikes=4)
     Attempt.objects.filter(job=put_off).update(failures=3)
-    seen = operations.desk(workspace, now)
+    seen = snapshot.desk(workspace, now)
     assert (seen.struck, seen.put_off) == ((struck.ref,), (put_off.ref,))
-    other = operations.desk(WorkspaceFactory(), now)
+    other = snapshot.desk(WorkspaceFactory(), now)
     assert (other.struck, other.put_off) == ((), ())
 
 
@@ -329,22 +330,22 @@ def test_failed_tasks_and_a_long_queue_are_found(workspace, now):
 def test_a_submit_in_doubt_is_listed_until_it_is_settled(workspace, now):
     job = JobFactory(workspace=workspace, now=now)
     turn = become_unknown(job, now=now)
-    [doubt] = operations.desk(workspace, now).doubts
+    [doubt] = snapshot.desk(workspace, now).doubts
     assert (doubt.ref, doubt.until, doubt.arrived) == (
         job.ref,
         now + timedelta(seconds=60),
         False,
     )
-    assert operations.desk(WorkspaceFactory(), now).doubts == ()
+    assert snapshot.desk(WorkspaceFactory(), now).doubts == ()
     outcomes.unknown_wait_over(turn.pk, now=now + timedelta(seconds=60))
-    [doubt] = operations.desk(workspace, now).doubts
+    [doubt] = snapshot.desk(workspace, now).doubts
     assert (doubt.ref, doubt.until, doubt.arrived) == (job.ref, None, False)
     start(job, now=now + timedelta(minutes=5))
     finish(job, "completed", now=now + timedelta(minutes=6))
-    [doubt] = operations.desk(workspace, now).doubts
+    [doubt] = snapshot.desk(workspace, now).doubts
     assert doubt.arrived
     decide(job.pk, Ask(Ruling.USE_RESULT, job.requester, now))
-    assert operations.desk(workspace, now).doubts == ()
+    assert snapshot.desk(workspace, now).doubts == ()
 
 
 def test_overdue_reviews_are_counted_and_the_longest_overdue_comes_first(workspace, now):
@@ -353,11 +354,11 @@ def test_overdue_reviews_are_counted_and_the_longest_overdue_comes_first(workspa
     )
     Gate.objects.filter(job=late).update(due_at=now - timedelta(hours=1))
     Gate.objects.filter(job=later).update(due_at=now - timedelta(hours=2))
-    seen = operations.desk(workspace, now)
+    seen = snapshot.desk(workspace, now)
     assert seen.overdue == Counted(2)
     assert [job.ref for job in seen.overdue_jobs] == [later.ref, late.ref]
     assert in_time.ref not in [job.ref for job in seen.overdue_jobs]
-    assert operations.open_reviews(now) == (3, 2)
+    assert snapshot.open_reviews(now) == (3, 2)
 
 
 def test_the_oldest_is_the_one_that_has_been_there_the_longest(workspace, now):
@@ -365,12 +366,12 @@ def test_the_oldest_is_the_one_that_has_been_there_the_longest(workspace, now):
     retried = failed(workspace, now - timedelta(days=2))
     waits = JobFactory(workspace=workspace, now=now - timedelta(minutes=9))
     decide(retried.pk, Ask(Ruling.RETRY, retried.requester, now - timedelta(minutes=1)))
-    oldest = operations.oldest(workspace, Status.QUEUED)
+    oldest = snapshot.oldest(workspace, Status.QUEUED)
     assert (oldest.ref, oldest.since) == (waits.ref, now - timedelta(minutes=9))
     start(waits, now=now - timedelta(minutes=8))
-    assert operations.oldest(workspace, Status.QUEUED).ref == retried.ref
-    assert operations.oldest(workspace, Status.RUNNING).since == now - timedelta(minutes=8)
-    assert operations.oldest(WorkspaceFactory(), Status.QUEUED) is None
+    assert snapshot.oldest(workspace, Status.QUEUED).ref == retried.ref
+    assert snapshot.oldest(workspace, Status.RUNNING).since == now - timedelta(minutes=8)
+    assert snapshot.oldest(WorkspaceFactory(), Status.QUEUED) is None
 
 
 def test_jobs_are_counted_by_status_and_lane(workspace, now, monkeypatch):
@@ -380,15 +381,15 @@ def test_jobs_are_counted_by_status_and_lane(workspace, now, monkeypatch):
         job = JobFactory(workspace=workspace, status=status)
     decide(job.pk, Ask(Ruling.ARCHIVE, job.requester, now))
     JobFactory(status=Status.RUNNING)
-    here, everywhere = operations.counts(workspace), operations.counts(None)
+    here, everywhere = snapshot.counts(workspace), snapshot.counts(None)
     assert here.lanes == (Lane.BACKGROUND, Lane.APPROVAL)
     assert here.of(Status.COMPLETED) == Counted(2)
     assert here.of(Status.CANCELED) == Counted(0)
     [row] = [row for row in here.rows if row.status is Status.NEEDS_REVIEW]
     assert row.by_lane == ((Lane.BACKGROUND, Counted(0)), (Lane.APPROVAL, Counted(1)))
     assert (here.running, everywhere.running) == (Counted(0), Counted(1))
-    monkeypatch.setattr(operations, "MOST", 1)
-    assert str(operations.counts(workspace).of(Status.COMPLETED)) == "1+"
+    monkeypatch.setattr(snapshot, "MOST", 1)
+    assert str(snapshot.counts(workspace).of(Status.COMPLETED)) == "1+"
 
 
 # What has happened ---------------------------------------------------------------------------------

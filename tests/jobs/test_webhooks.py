@@ -244,7 +244,7 @@ def test_a_webhook_that_is_too_large_is_refused_unread(turn, webhook_secret):
 def test_a_length_that_is_none_is_refused(turn, webhook_secret, length):
     body = json.dumps(event())
     answer = send(body, signed(body, webhook_secret), CONTENT_LENGTH=length)
-    assert answer.status_code == 400
+    assert answer.status_code == (413 if length.startswith("9") else 400)
     assert WebhookReceipt.objects.count() == 0
 
 

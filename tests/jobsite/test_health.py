@@ -7,8 +7,8 @@ from django.db import OperationalError
 from django.utils import timezone
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs import operations
 from jobs.models import Gate, Status, SweepSlot, WebhookReceipt
+from jobs.operations import snapshot
 from jobsite import health
 from tests.factories import JobFactory, WorkspaceFactory, become_unknown
 
@@ -22,8 +22,8 @@ def away(monkeypatch):
     def asked(*args, **kwargs):
         raise OperationalError("could not connect to server: password authentication failed")
 
-    monkeypatch.setattr(operations, "last_beat", asked)
-    monkeypatch.setattr(operations, "live_counts", asked)
+    monkeypatch.setattr(snapshot, "last_beat", asked)
+    monkeypatch.setattr(snapshot, "live_counts", asked)
 
 
 def beat(seconds_ago):

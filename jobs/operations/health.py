@@ -7,10 +7,10 @@ from enum import IntEnum
 
 from django.conf import settings
 
-from jobs import causes
-from jobs.operations import Counted, Desk, Pulse
+from jobs.operations import causes
+from jobs.operations.snapshot import Counted, Desk, Pulse
+from jobs.operations.trends import Failing
 from jobs.templatetags.jobsite import duration
-from jobs.trends import Failing
 
 #: No heartbeat for so long: nothing is at work. A cluster that is started again needs less.
 BEAT_LATE = timedelta(seconds=40)

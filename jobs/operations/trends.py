@@ -13,10 +13,10 @@ from typing import Any
 
 from django.db.models import CharField, Count, Func, Max, Q, Sum
 
-from jobs import causes
 from jobs.ids import first_id_at
 from jobs.models import Attempt, Job, State, Status, Workspace
-from jobs.operations import MOST, jobs_of, settled_since
+from jobs.operations import causes
+from jobs.operations.snapshot import MOST, jobs_of, settled_since
 
 HOURS = 24
 DAYS = 14

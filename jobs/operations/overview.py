@@ -9,11 +9,11 @@ from typing import TypeVar, cast
 
 from django.core.cache.backends.locmem import LocMemCache
 
-from jobs import health, operations, trends
-from jobs.health import Health
 from jobs.models import Status, Workspace
-from jobs.operations import Counts, Desk, Pulse, Waiting
-from jobs.trends import Cause, Durations, Failing, Pending, Settled, Took
+from jobs.operations import health, snapshot, trends
+from jobs.operations.health import Health
+from jobs.operations.snapshot import Counts, Desk, Pulse, Waiting
+from jobs.operations.trends import Cause, Durations, Failing, Pending, Settled, Took
 
 T = TypeVar("T")
 
@@ -66,16 +66,16 @@ class Overview:
 
 def overview(workspace: Workspace | None, *, now: datetime) -> Overview:
     """Of one workspace, or (None) of all."""
-    pulse = operations.pulse(now)
-    desk = operations.desk(workspace, now)
+    pulse = snapshot.pulse(now)
+    desk = snapshot.desk(workspace, now)
     numbers = _kept("numbers", workspace, KEPT_FOR, lambda: _numbers(workspace, now))
     return Overview(
         at=now,
         health=health.examine(pulse, desk, numbers.failing, now=now),
         pulse=pulse,
         desk=desk,
-        queued=operations.oldest(workspace, Status.QUEUED),
-        running=operations.oldest(workspace, Status.RUNNING),
+        queued=snapshot.oldest(workspace, Status.QUEUED),
+        running=snapshot.oldest(workspace, Status.RUNNING),
         numbers=numbers,
     )
 
@@ -85,7 +85,7 @@ def _numbers(workspace: Workspace | None, now: datetime) -> Numbers:
     since, until = trends.first_hour(now), trends.first_hour(now) + timedelta(hours=trends.HOURS)
     hours = trends.settled_by_hour(workspace, since=since, until=until)
     return Numbers(
-        counts=operations.counts(workspace),
+        counts=snapshot.counts(workspace),
         causes=causes,
         failing=trends.failing(causes, workspace, now),
         hours=hours,
