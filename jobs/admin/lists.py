@@ -94,7 +94,12 @@ class Dressed(admin.ModelAdmin):
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         offered = {_filtered_by(item) for item in self.get_list_filter(request)}
         name, _, how = lookup.partition("__")
-        return name in offered and how in ("", "exact", "id__exact", "isnull")
+        plain = how in ("", "exact", "id__exact", "isnull") and "\0" not in value
+        return name in offered and plain
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """An empty ``_to_field`` names none."""
+        return super().get_object(request, object_id, from_field or None)
 
 
 class ReadOnly:

@@ -711,6 +711,7 @@ def test_staff_read_what_happened_in_their_workspaces_only(client, staff, home, 
         assert refs_shown(client.get(url_of(model))) == {str(row.pk) for row in mine}, model
         assert client.get(page_of(mine[0])).status_code == 200
         assert client.get(page_of(mine[0], "history")).status_code == 200
+        assert client.get(page_of(mine[0]) + "?_to_field=").status_code == 200
         theirs = model.objects.filter(**{path: away})[0]
         for page in ("change", "history", "delete"):
             assert client.get(page_of(theirs, page)).status_code in (302, 403), (model, page)
@@ -1067,6 +1068,7 @@ def test_no_column_is_searched_by_a_pattern_from_the_address(client, staff, home
     whole_job(home)
     for model, asked in ((Result, "text__regex=(a%2B)%2B$"), (Job, "input__icontains=x")):
         assert client.get(f"{url_of(model)}?{asked}").status_code == 400
+    assert client.get(f"{url_of(Event)}?verb__exact=%00").status_code == 400
     for asked in ("status__exact=needs_review", "archived=no", "job_type__id__exact=1"):
         assert client.get(f"{url_of(Job)}?{asked}").status_code == 200
 
