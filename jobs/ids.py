@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 
 from uuid_utils.compat import uuid7 as _uuid7
 
-from jobs.text import clean
-
 #: Crockford's base 32: no I, L, O or U, so that nothing is misread or spells a word.
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 REF_LENGTH = 7
@@ -36,8 +34,8 @@ def new_ref() -> str:
 
 def read_ref(text: str) -> str:
     """The reference that somebody meant: any case, with or without ``J-``, O for 0, I or L for 1."""
-    bare = str(clean(text)).strip().upper().removeprefix("J-")
-    return "J-" + bare.translate(str.maketrans("OIL", "011"))
+    bare = text.strip().upper().removeprefix("J-")
+    return "J-" + bare.translate(str.maketrans("OIL\0", "011\ufffd"))
 
 
 def is_ref(text: str) -> bool:
