@@ -349,7 +349,8 @@ def file_count_problems(job_type: JobType, count: int) -> list[InputProblem]:
     least, most = job_type.min_documents, job_type.max_documents
     if least <= count <= most:
         return []
-    text = f"{job_type} takes {file_count(least, most)}; {count} given."
+    takes = f"{job_type} takes {file_count(least, most)}"
+    text = f"{takes}; {count} given." if count else f"Add a file: {takes}."
     return [InputProblem("files", text)]
 
 

@@ -112,8 +112,7 @@ def _kind(name: str, content: bytes) -> tuple[str, str | None]:
         return PDF, None
     text = _plain_text(content, legacy=kind is None)
     if text is None or kind in _MARKUP:
-        found = kind or "a binary file"
-        raise Unusable(f"{name} is {found}; text files and PDFs can be taken.")
+        raise Unusable(f"{name} is neither a text file nor a PDF.")
     if not text.strip():
         raise Unusable(f"{name} holds no text.")
     return _TEXT_TYPES.get(PurePath(name).suffix.lower(), "text/plain"), text

@@ -81,7 +81,7 @@ def accepted(turn_id: UUID, response: ProviderResponse, *, now: datetime, adopte
                 _wake(attempt, now)
             return True
         if adopted and first_seen:
-            said = Reason("adopted", f"OpenAI's lost answer was found: {response.id}.")
+            said = Reason("adopted", "OpenAI's lost answer was found.")
             lifecycle.record(job, Verb.ADOPTED, now=now, by=PROVIDER, reason=said)
         settling.start(job, attempt, now=now)
         if found:
@@ -129,7 +129,7 @@ def not_accepted(turn_id: UUID, error: ProviderError, *, now: datetime) -> None:
                 **lifecycle.LET_GO,
             )
             then = f"{'Next try' if due_at < limit else 'It expires'} at {settling.clock(due_at)}."
-            said = f"OpenAI has not taken it yet ({settling.sentence(text)}) {then}"
+            said = f"OpenAI has not taken it yet: {settling.sentence(text)} {then}"
             lifecycle.explain(job, Reason(f"not_started_{code}"[:60], said), now=now)
         else:
             settling.fail(job, attempt, Reason(code, text), now=now, cost=Decimal(0))
@@ -358,7 +358,7 @@ def _missing(job: Job, attempt: Attempt, turn: Turn, *, now: datetime) -> None:
         )
         return
     Turn.objects.filter(pk=turn.pk).update(ended_at=now)
-    text = f"OpenAI no longer has the response {turn.response_id}."
+    text = "OpenAI no longer has the answer."
     lifecycle.move_attempt(
         attempt, State.LOST, now=now, error_code="lost_at_provider", error_text=text
     )

@@ -68,7 +68,7 @@ def store(attempt: Attempt, found: Read, *, deliverable: bool, now: datetime) ->
     if state is State.INCOMPLETE:
         why = {
             "max_output_tokens": "The answer was cut off at its token limit.",
-            "content_filter": "The answer was cut off by the provider's content filter.",
+            "content_filter": "The answer was cut off by OpenAI's content filter.",
         }.get(found.response.error[0], "The answer is incomplete.")
         warnings.insert(0, Warned("incomplete", why))
     if read.is_empty:

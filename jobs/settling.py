@@ -66,7 +66,7 @@ def _settle_by(job: Job, attempt: Attempt, result: Result | None, *, now: dateti
         kept = " What it had written is kept as evidence." if result else ""
         settle_canceled(job, f"Canceled by {job.cancel_requested_by}.{kept}", now=now)
     elif state is State.CANCELED:
-        text = "Canceled by the provider, without being asked."
+        text = "Canceled by OpenAI, without being asked."
         move_to(job, Status.CANCELED, Verb.CANCELED, Reason("by_provider", text), now=now)
     elif state is State.FAILED:
         if policy.tries_again(job.job_type, reason.code, causes=causes(job)):

@@ -97,7 +97,7 @@ def _queued(job: Job, attempt: Attempt | None, *, working: bool) -> Standing:
         return _nobody_works("It starts", due_at=job.start_by)
     sentence, detail = "Waiting to start.", "This takes seconds as a rule."
     if job.reason_code.startswith("not_started_"):
-        sentence, detail = "OpenAI has not taken it yet.", job.reason_text
+        sentence, detail = "Waiting until OpenAI takes it.", job.reason_text
     elif attempt and attempt.cause == Cause.CHANGES:
         sentence, detail = "A reviewer asked for changes.", "It runs again with what they said."
     elif attempt and attempt.cause == Cause.AUTOMATIC:
@@ -176,7 +176,7 @@ def _completed(job: Job, events: Sequence[Event]) -> Standing:
         if ended.reason_text:
             detail = f"{detail} “{ended.reason_text}”"
     else:
-        detail = "Nobody had to see it first."
+        detail = "It needed no review."
     return Standing("It is done.", detail, "", since=job.settled_at)
 
 

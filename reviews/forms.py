@@ -72,7 +72,9 @@ class SettleForm(RulingForm):
 
 class NoteForm(forms.Form):
     text = forms.CharField(
-        required=False, label="Add a note", widget=forms.Textarea(attrs={"rows": 2})
+        required=False,
+        label="Add a note",
+        widget=forms.Textarea(attrs={"rows": 2, "required": True}),
     )
 
 

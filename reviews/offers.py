@@ -77,6 +77,11 @@ class Offer:
     def allowed(self) -> bool:
         return not self.why
 
+    @property
+    def in_full(self) -> str:
+        """The label where a lone "Cancel" would read as the way back."""
+        return f"{self.label} the job" if self.value == Ruling.CANCEL else self.label
+
 
 @dataclass(frozen=True)
 class Buttons:

@@ -108,6 +108,7 @@ def test_a_job_is_submitted_changed_and_approved(tmp_path, visitors, javascript)
         page.get_by_role("button", name="Approve").click()
         expect(page.get_by_text(f"Approved {ref}")).to_be_visible()
         follows(requester, "Completed")
+        expect(requester.page).to_have_title(re.compile("^Completed: "))
         expect(requester.page.get_by_text("lead approved it.")).to_be_visible()
         expect(requester.page.get_by_role("heading", name="Result")).to_be_visible()
         if javascript:

@@ -61,7 +61,7 @@ def test_files_are_added_one_by_one_and_go_with_the_job(visit, form, look):
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Remove notes.txt")).to_be_focused()
     page.get_by_role("button", name="Submit job").click()
-    summary = page.get_by_role("alert").filter(has_text="One thing has to be mended")
+    summary = page.get_by_role("alert").filter(has_text="One thing to correct")
     expect(summary).to_be_focused()
     assert faults(page) == []
     page.get_by_role("link", name="Topic can have 5 characters at most").click()
@@ -125,7 +125,7 @@ def test_without_scripts_good_files_are_kept_while_the_form_is_mended(visit, for
     page.get_by_label("Files").set_input_files([NOTES, PICTURE])
     page.get_by_label("Topic").fill("tides")
     page.get_by_role("button", name="Submit job").click()
-    expect(page.get_by_text("One thing has to be mended")).to_be_visible()
+    expect(page.get_by_text("One thing to correct")).to_be_visible()
     expect(page.get_by_label("Keep notes.txt")).to_be_checked()
     page.get_by_role("button", name="Submit job").click()
     page.wait_for_url("**/jobs/J-*/")

@@ -105,7 +105,7 @@ def test_a_cancel_of_a_response_that_is_gone_is_a_cancel(driver, sandbox, clock,
     driver.settle(job)
     job, attempt, _turn = now_of(job)
     assert (attempt.state, job.status) == (State.LOST, Status.CANCELED)
-    assert "no longer has the response" in job.reason_text
+    assert "no longer has the answer" in job.reason_text
     assert job.cost_usd is None
     run_out(driver)
 

@@ -270,7 +270,7 @@ def test_files_travel_with_a_submit(shell, digest, tmp_path):
         (["research-brief", "--as", "ada", "--input", "topic"], "takes KEY=VALUE, not 'topic'"),
         (["research-brief", "--as", "ada", "--input", "=x"], "takes KEY=VALUE, not '=x'"),
         (["research-brief", "--as", "ada", "--input-json", "/nowhere"], "cannot be read"),
-        (["document-digest", "--as", "ada"], "takes 1 to 10 files; 0 given."),
+        (["document-digest", "--as", "ada"], "takes 1 to 10 files."),
         (["document-digest", "--as", "ada", "--file", "/nowhere"], "No such file"),
         (["document-digest", "--as", "ada", "--file", "/"], "--file / cannot be read"),
         (["research-brief", "--as", "ada", "--workspace", "south"], "no workspace south"),

@@ -130,7 +130,7 @@ def test_what_is_neither_text_nor_pdf_is_refused(content, said):
         _one("a.txt", content)
     assert str(refused.value).startswith("a.txt is ")
     assert said in str(refused.value)
-    assert str(refused.value).endswith("text files and PDFs can be taken.")
+    assert str(refused.value).endswith("is neither a text file nor a PDF.")
 
 
 def test_a_pdf_is_read_whatever_it_is_called():

@@ -317,7 +317,7 @@ def test_a_busy_provider_is_asked_again_no_sooner_than_it_wants(
     assert (attempt.state, turn.sent_at, job.status) == (State.SUBMITTING, None, Status.QUEUED)
     assert attempt.next_check_at >= clock() + timedelta(seconds=asked)
     assert job.reason_code.startswith("not_started_")
-    assert "(No, said the provider.) Next try at" in job.reason_text
+    assert "taken it yet: No, said the provider. Next try at" in job.reason_text
     clock.now = attempt.next_check_at - timedelta(seconds=0.1)
     driver.work()
     assert sandbox.stats()["creates"] == 1
@@ -598,7 +598,7 @@ def test_a_response_that_the_provider_canceled_says_so(driver, sandbox, job):
     job, attempt, _turn = now_of(job)
     assert (attempt.state, job.status) == (State.CANCELED, Status.CANCELED)
     assert job.reason_code == "by_provider"
-    assert "by the provider" in job.reason_text
+    assert "by OpenAI" in job.reason_text
     assert job.cost_usd is None
 
 
@@ -616,7 +616,8 @@ def test_a_response_that_is_gone_is_lost_after_a_second_look(driver, sandbox, cl
     assert timedelta(seconds=0) < clock() - first_look <= timedelta(seconds=15)
     assert (attempt.state, job.status) == (State.LOST, Status.FAILED)
     assert job.reason_code == "lost_at_provider"
-    assert turn.response_id in job.reason_text
+    assert job.reason_text == "OpenAI no longer has the answer."
+    assert turn.response_id
     assert job.cost_usd is None
     run_out(driver)
     assert sandbox.stats()["creates"] == 1

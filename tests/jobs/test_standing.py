@@ -63,7 +63,7 @@ def test_a_refused_submit_says_what_openai_said_and_when_it_is_tried_again():
         last_turn(job).pk, NotStarted("overloaded", "Slow down.", retry_after=20), now=NOW
     )
     said = stands(job)
-    assert said.sentence == "OpenAI has not taken it yet."
+    assert said.sentence == "Waiting until OpenAI takes it."
     assert "Slow down." in said.detail
     assert said.next_check_at and said.next_check_at > NOW
 
@@ -130,7 +130,7 @@ def test_changes_that_were_asked_for_are_the_reason_for_the_new_run():
 def test_a_completed_job_names_who_approved_it_or_that_nobody_had_to():
     assert stands(JobFactory(status=Status.COMPLETED)).detail.endswith("approved it.")
     unseen = JobFactory(status=Status.COMPLETED, job_type=JobTypeFactory(review=Review.NEVER))
-    assert stands(unseen).detail == "Nobody had to see it first."
+    assert stands(unseen).detail == "It needed no review."
 
 
 def test_a_failed_job_says_why_and_what_to_do():

@@ -211,11 +211,11 @@ def test_what_is_wrong_is_said_and_nothing_typed_or_added_is_lost(client, job_ty
     answer = client.post(form_url(job_type), {**data, "files": [file(), file("a.png", PNG)]})
     assert answer.status_code == 422
     said, page = text(answer), answer.content.decode()
-    assert "3 things have to be mended" in said
+    assert "3 things to correct" in said
     for at, problem in [
         ("id_input-topic", "Topic can have 20 characters at most; it has 21."),
         ("id_input-pages", "Pages must be 1 or more."),
-        ("id_files", "a.png is image/png; text files and PDFs can be taken."),
+        ("id_files", "a.png is neither a text file nor a PDF."),
     ]:
         assert f'<a href="#{at}">{problem}</a>' in page
         assert page.count(problem) == 2
@@ -234,7 +234,7 @@ def test_too_few_files_are_said_beside_the_other_problems(client, job_type):
     job_type.save()
     answer = client.post(form_url(job_type), filled(**{"input-topic": ""}))
     assert "Topic is required." in text(answer)
-    assert "Report takes 1 to 2 files; 0 given." in text(answer)
+    assert "Add a file: Report takes 1 to 2 files." in text(answer)
 
 
 def test_a_key_that_was_used_for_something_else_offers_a_new_job(client, job_type):
@@ -338,8 +338,8 @@ def test_a_form_with_added_files_that_is_sent_twice_makes_one_job(client, job_ty
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.png", PNG, "a.png is image/png; text files and PDFs can be taken."),
-        ("a.txt", PNG, "a.txt is image/png; text files and PDFs can be taken."),
+        ("a.png", PNG, "a.png is neither a text file nor a PDF."),
+        ("a.txt", PNG, "a.txt is neither a text file nor a PDF."),
         ("a.txt", b"", "a.txt is empty."),
         ("a.txt", b"  ", "a.txt holds no text."),
     ],

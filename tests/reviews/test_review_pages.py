@@ -246,7 +246,9 @@ def test_every_rulings_page_says_what_it_does_and_asks_without_deciding(
     assert answer.status_code == 200
     page = said(answer)
     assert escape(offers.consequence(ruling, job)) in page
-    assert f"<h1>{ruling.label}?</h1>" in page
+    asked = "Cancel the job" if ruling is Ruling.CANCEL else ruling.label
+    assert f"<h1>{asked}?</h1>" in page
+    assert f"</svg>{asked}</button>" in page
     assert f'action="{url}"' in page
     assert not [q for q in queries if q["sql"].split()[0] in ("INSERT", "UPDATE", "DELETE")]
     # What it showed is what it sends.
