@@ -1,5 +1,6 @@
 """The commands as scripts meet them: exit codes, one JSON document, one sentence."""
 
+import io
 import json
 
 import pytest
@@ -20,6 +21,7 @@ from jobs.models import (
     User,
     Workspace,
 )
+from jobsite.management.commands.demo import Command as Demo
 from reviews.actions import Ask, decide
 from reviews.models import Ruling
 from tests.factories import (
@@ -438,6 +440,16 @@ def test_setup_without_demo_makes_no_account(shell, settings):
     settings.DEBUG = True
     assert shell("setup", "--json").json["accounts"] == []
     assert not User.objects.exists()
+
+
+def test_the_demo_leads_the_reviewer_to_what_waits_or_else_to_the_inbox():
+    said = io.StringIO()
+    Demo(stdout=said)._say_where(8123)
+    assert "decide on a result: http://127.0.0.1:8123/w/demo/reviews/\n" in said.getvalue()
+    JobFactory(status=Status.NEEDS_REVIEW)
+    waiting = JobFactory(status=Status.NEEDS_REVIEW, workspace=WorkspaceFactory(slug="demo"))
+    Demo(stdout=said)._say_where(8123)
+    assert f"result: http://127.0.0.1:8123/jobs/{waiting.ref}/review/\n" in said.getvalue()
 
 
 # All of them ---------------------------------------------------------------------------------------

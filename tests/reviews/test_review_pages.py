@@ -231,6 +231,16 @@ def test_it_leads_nowhere_outside(client, job, reviewer, following):
     assert (answer.status_code, answer.url) == (302, f"/jobs/{job.ref}/")
 
 
+def test_one_reason_for_several_verbs_is_said_once(client, workspace, lead):
+    reviewer = UserFactory(workspace=workspace, roles=[Role.REVIEWER])
+    job = JobFactory(workspace=workspace, status=Status.NEEDS_REVIEW)
+    decide(job.pk, Ask(Ruling.ESCALATE, lead, NOW, note="Too big for me."))
+    client.force_login(reviewer)
+    page = said(client.get(reverse("reviews:job_review", args=[job.ref])))
+    assert page.count("This review was escalated to level 2: a lead decides.") == 1
+    assert "<strong>Approve, Request changes, Reject, Escalate, Retry, Cancel:</strong>" in page
+
+
 @pytest.mark.parametrize("ruling", Ruling)
 def test_every_rulings_page_says_what_it_does_and_asks_without_deciding(
     client, workspace, lead, ruling

@@ -91,9 +91,10 @@ class Command(JobCommand):
         write("")
         write(f"Jobsite serves {site}/")
         write(f"  as requester  follow the jobs, submit one: {site}/w/demo/jobs/")
-        newest = Job.objects.filter(status=Status.NEEDS_REVIEW).order_by("-id").first()
-        if newest:
-            write(f"  as reviewer   decide on a result: {site}/jobs/{newest.ref}/review/")
+        waiting = Job.objects.filter(workspace__slug="demo", status=Status.NEEDS_REVIEW)
+        newest = waiting.order_by("-id").first()
+        desk = f"jobs/{newest.ref}/review" if newest else "w/demo/reviews"
+        write(f"  as reviewer   decide on a result: {site}/{desk}/")
         write(f"  as operator   see whether all works: {site}/w/demo/operations/")
         write(f"  as admin      configure: {site}/admin/")
         write("")
