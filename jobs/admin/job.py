@@ -97,6 +97,7 @@ class JobAdmin(JobRoom):
         ("workspace", ScopedFilter),
         ArchivedFilter,
     )
+    filters_in_links = ("lane", "reason_code")
     list_select_related = ("job_type", "requester")
     deferred = (*LONG_OF_JOB, *under("job_type", LONG_OF_TYPE))
     inlines: ClassVar[Any] = (AttemptInline, GateInline, EventInline, DocumentInline)

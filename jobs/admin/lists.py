@@ -91,8 +91,12 @@ class Dressed(admin.ModelAdmin):
     class Media:
         css = {"all": ["jobsite/admin-room.css"]}
 
+    #: Fields that pages of ours filter by in their links, without a list to choose from.
+    filters_in_links: tuple[str, ...] = ()
+
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         offered = {_filtered_by(item) for item in self.get_list_filter(request)}
+        offered |= set(self.filters_in_links)
         name, _, how = lookup.partition("__")
         plain = how in ("", "exact", "id__exact", "isnull") and "\0" not in value
         return name in offered and plain

@@ -21,5 +21,5 @@ def rows(context: RequestContext, filters: Mapping[str, str] | None = None, **mo
     else:
         address = reverse("admin:jobs_job_changelist")
         given = {_IN_ADMIN[name]: value for name, value in given.items()}
-        given["archived_at__isnull"] = "True"
+        given["archived"] = "no"
     return f"{address}?{urlencode(given)}" if given else address
