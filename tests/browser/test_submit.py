@@ -50,7 +50,7 @@ def test_files_are_added_one_by_one_and_go_with_the_job(visit, form, look):
     expect(page.get_by_text("notes.txt added.")).to_have_count(1)
     assert faults(page) == []
     page.get_by_label("Files").set_input_files([PICTURE])
-    expect(page.locator(".upload-bad")).to_contain_text("a.png is image/png")
+    expect(page.locator(".upload-bad")).to_contain_text("a.png is neither a text file nor a PDF")
     # A second file takes the room that it needs.
     page.evaluate("window.shifts = []")
     assert faults(page) == []
