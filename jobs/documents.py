@@ -3,8 +3,10 @@
 import hashlib
 import io
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Any
 
 import filetype
 from django.conf import settings
@@ -26,6 +28,11 @@ _TEXT_TYPES = {
 #: Formats that are text themselves, and of no use read as such.
 _MARKUP = {"application/rtf", "application/postscript"}
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+
+
+#: Seconds that reading the PDFs of one job may take together. A few kilobytes can describe more pages
+#: than anybody reads.
+PDF_SECONDS = 60.0
 
 
 class Unusable(ValueError):
@@ -58,8 +65,9 @@ def read_documents(uploads: list[Upload]) -> list[ReadDocument]:
     """All of them, under names that differ. Raises `Unusable` at the first that cannot be taken."""
     documents: list[ReadDocument] = []
     names: set[str] = set()
+    until = time.monotonic() + PDF_SECONDS
     for upload in uploads:
-        document = _read(_free_name(upload.name, names), upload.content)
+        document = _read(_free_name(upload.name, names), upload.content, until)
         names.add(document.name.casefold())
         documents.append(document)
     check_total(sum(len(document.content) for document in documents))
@@ -83,10 +91,10 @@ def check(upload: Upload) -> str:
     return name
 
 
-def _read(name: str, content: bytes) -> ReadDocument:
+def _read(name: str, content: bytes, until: float) -> ReadDocument:
     content_type, text = _kind(name, content)
     if text is None:
-        text = _pdf_text(name, content)
+        text = _pdf_text(name, content, until)
     return ReadDocument(name, content, content_type, clean(text))
 
 
@@ -136,13 +144,24 @@ def _plain_text(content: bytes, *, legacy: bool) -> str | None:
         return text if odd == 0 else None
 
 
-def _pdf_text(name: str, content: bytes) -> str:
-    """The text layer, pages parted by form feeds; "" where there is none or it cannot be read."""
+def _pdf_text(name: str, content: bytes, until: float) -> str:
+    """The text layer, pages parted by form feeds; "" where there is none or it cannot be read, or
+    where that goes on after `until` or makes more text than a text file may have."""
     import pypdf  # 0.2 s: not paid by every command
 
+    pages: list[str] = []
+    length = 0
+
+    def in_bounds(*operation: Any) -> None:
+        if time.monotonic() > until or length > settings.MAX_DOCUMENT_BYTES:
+            raise ValueError("there is more in it than can be read at once")
+
     try:
-        pages = pypdf.PdfReader(io.BytesIO(content)).pages
-        return "\f".join(page.extract_text() for page in pages).strip("\f")
+        for page in pypdf.PdfReader(io.BytesIO(content)).pages:
+            pages.append(page.extract_text(visitor_operand_before=in_bounds))
+            length += len(pages[-1])
+            in_bounds()
+        return "\f".join(pages).strip("\f")
     except Exception as error:
         logger.warning("no text could be read in %s: %s", name, error)
         return ""

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 from uuid_utils.compat import uuid7 as _uuid7
 
+from jobs.text import clean
+
 #: Crockford's base 32: no I, L, O or U, so that nothing is misread or spells a word.
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 REF_LENGTH = 7
@@ -34,7 +36,7 @@ def new_ref() -> str:
 
 def read_ref(text: str) -> str:
     """The reference that somebody meant: any case, with or without ``J-``, O for 0, I or L for 1."""
-    bare = text.strip().upper().removeprefix("J-")
+    bare = str(clean(text)).strip().upper().removeprefix("J-")
     return "J-" + bare.translate(str.maketrans("OIL", "011"))
 
 

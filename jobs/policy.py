@@ -41,7 +41,8 @@ def review_reasons(
         reasons.append(Reason("always", "Results of this type are always reviewed."))
     if warnings and job_type.review != Review.NEVER:
         count = len(warnings)
-        text = warnings[0].text if count == 1 else f"There are {count} warnings."
+        # Not what it says: that may quote a result which the requester must not read yet.
+        text = "There is a warning." if count == 1 else f"There are {count} warnings."
         reasons.append(Reason("warnings", text))
     return tuple(reasons)
 

@@ -180,10 +180,12 @@ def _completed(job: Job, events: Sequence[Event]) -> Standing:
     return Standing("It is done.", detail, "", since=job.settled_at)
 
 
-def steps(job: Job, gate: Gate | None) -> list[Step]:
-    """The stages of this job's life, with the one that it is in."""
+def steps(job: Job, gate: Gate | None, *, reviewed: bool) -> list[Step]:
+    """The stages of this job's life, with the one that it is in. `reviewed`: a result of it has been
+    before a reviewer, or is; where the type asks for that only at times, it is a stage from then on.
+    """
     labels = ["Submitted", "Running", "Completed"]
-    if job.job_type.review != Review.NEVER or (gate and gate.kind == GateKind.OUTPUT):
+    if job.job_type.review == Review.ALWAYS or reviewed:
         labels.insert(2, "Review")
     if job.lane == Lane.APPROVAL:
         labels.insert(1, "Approval")

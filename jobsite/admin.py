@@ -17,9 +17,19 @@ def _change_password(request: HttpRequest, extra_context: Any = None) -> HttpRes
     return redirect("account_change_password")
 
 
+_all_urls = admin.site.get_urls
+
+
+def _urls() -> list[Any]:
+    """Without the one that leads from any row's number to its page, whoever asks. The pages here
+    name that page themselves."""
+    return [url for url in _all_urls() if getattr(url, "name", "") != "view_on_site"]
+
+
+admin.site.get_urls = _urls  # type: ignore[method-assign]
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 admin.site.password_change = _change_password  # type: ignore[method-assign,assignment]
-# It unfolds by a script, and pushes aside what one has begun to read. The front page lists the same.
+# It unfolds by a script, and what one has begun to read moves aside. The front page lists the same.
 admin.site.enable_nav_sidebar = False
 # The account's own field is the address; see jobsite.accounts.
 admin.site.unregister(EmailAddress)

@@ -1,10 +1,11 @@
-"""How much a request may bring along. Asked before anything reads it: the CSRF check reads forms,
-and with them files, before any view is called."""
+"""What a request may not bring along: a NUL in its address, and a longer body than its address
+takes. That is asked before anything reads it: the CSRF check reads forms, and with them files, before
+any view is called."""
 
 from collections.abc import Callable
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponseBase, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.urls import Resolver404, resolve
 
@@ -34,6 +35,19 @@ def limit_bodies(
         return get_response(request)
 
     return limited
+
+
+def refuse_nul(
+    get_response: Callable[[HttpRequest], HttpResponseBase],
+) -> Callable[[HttpRequest], HttpResponseBase]:
+    """Middleware: 404 for an address with a NUL. PostgreSQL takes none, not even to look for it."""
+
+    def refused(request: HttpRequest) -> HttpResponseBase:
+        if "\0" in request.path_info:
+            raise Http404("There is nothing at an address with a NUL.")
+        return get_response(request)
+
+    return refused
 
 
 def _most(path: str) -> int:

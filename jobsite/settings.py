@@ -161,6 +161,8 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    # Last, so that its page knows who asks.
+    "jobsite.middleware.refuse_nul",
 ]
 
 ROOT_URLCONF = "jobsite.urls"

@@ -31,7 +31,7 @@ class Ask:
 
 
 class NoteMissing(ValueError):
-    """The ruling, or the note itself, needs words."""
+    """The ruling, or the note itself, needs words, or fewer of them."""
 
 
 class NotLooked(NotNow):
@@ -45,6 +45,10 @@ NEEDS_NOTE = {
     Ruling.ESCALATE: "what somebody else has to decide",
     Ruling.REOPEN: "why",
 }
+
+
+#: Characters. Pages show every note of a job.
+LONGEST_NOTE = 10_000
 
 
 def decide(job_id: UUID, ask: Ask) -> Decision:
@@ -64,6 +68,7 @@ def decide(job_id: UUID, ask: Ask) -> Decision:
             if ask.ruling in NEEDS_NOTE and not ask.note.strip():
                 wanted = NEEDS_NOTE[ask.ruling]
                 raise NoteMissing(f"{ask.ruling.label} needs a note that says {wanted}.")
+            _check_length(ask.note)
             level = gate.level if gate else None
             role = _RULINGS[ask.ruling](job, ask)
             return Decision.objects.create(
@@ -114,7 +119,14 @@ def write_note(job: Job, *, author: User, text: str, now: datetime) -> ReviewerN
     require(author, job, Action.NOTE)
     if not text.strip():
         raise NoteMissing("A note needs words.")
+    _check_length(text)
     return ReviewerNote.objects.create(job=job, author=author, text=clean(text), created_at=now)
+
+
+def _check_length(note: str) -> None:
+    if len(note) > LONGEST_NOTE:
+        said = f"A note can have {LONGEST_NOTE:,} characters at most; this one has {len(note):,}."
+        raise NoteMissing(said)
 
 
 def _approve(job: Job, ask: Ask) -> Role:

@@ -25,6 +25,7 @@ from jobs.access import (
 from jobs.actions import BadInput
 from jobs.models import SEES_ALL, Job, JobType
 from jobs.pages import job_or_404, person, workspace_or_404
+from jobs.text import clean
 from reviews import inbox, offers
 from reviews.actions import NoteMissing, NotLooked, decide, write_note
 from reviews.desk import case
@@ -43,7 +44,7 @@ def review_inbox(request: HttpRequest, workspace: str) -> HttpResponse:
     reviews = may_review(user, found)
     wanted = inbox.Wanted(
         everyone=not reviews or request.GET.get("whose") == "all",
-        type_slug=request.GET.get("type", ""),
+        type_slug=clean(request.GET.get("type", "")),
         ref=request.GET.get("ref", "").strip()[:40],
         after=request.GET.get("after", ""),
     )
@@ -199,7 +200,8 @@ def _next(request: HttpRequest) -> str:
     within = url_has_allowed_host_and_scheme(
         given, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
-    return str(given) if within else ""
+    # A word alone would be looked up as the name of a page.
+    return str(given) if within and given.startswith("/") else ""
 
 
 def _inspects(request: HttpRequest, job: Job) -> bool:

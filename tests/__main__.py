@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     else:
         left_out.append("PostgreSQL: no server is installed (Debian: apt-get install postgresql)")
     if browser.chromium():
-        runs.append(("Chromium", [*PYTEST[:-4], "-m", "browser", *arguments]))
+        runs.append(("Chromium", [*PYTEST, "-m", "browser", *arguments]))
     else:
         left_out.append("Chromium: not installed (Debian: apt-get install chromium)")
     failed = []

@@ -174,6 +174,30 @@ def address(name, arguments):
     return reverse(name, kwargs={k: v for k, v in arguments.items() if f":{k}>" in route})
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/jobs/%00/",
+        "/jobs/J-%00/live/",
+        "/jobs/%00/documents/1/",
+        "/jobs/%00/review/",
+        "/jobs/%00/approve/",
+        "/w/{place}/reviews/?type=%00",
+        "/w/{place}/reviews/?ref=%00",
+        "/w/{place}/jobs/?reason=%00&q=%00&type=%00",
+        "/w/{place}/jobs/new/{type}/?from=%00",
+        "/admin/jobs/webhookreceipt/%00/change/",
+        "/admin/django_q/success/%00/history/",
+    ],
+)
+def test_what_no_database_stores_finds_nothing_at_any_door(address, cast, arguments):
+    workspace, _people = cast
+    root = {"is_staff": True, "is_superuser": True}
+    everybody = client_of(UserFactory(workspace=workspace, roles=list(Role), **root))
+    answer = everybody.get(address.format(place=workspace.slug, type=arguments["type"]))
+    assert answer.status_code in (200, 302, 404)
+
+
 @pytest.mark.parametrize("name", sorted(RULES))
 def test_a_door_opens_for_those_in_its_rule_alone(name, cast, arguments):
     rule, url = RULES[name], address(name, arguments)

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 from jobs import forecast
 from jobs.access import Action, allowed_actions, may_submit, readable_results
-from jobs.models import Attempt, Job, Result, Status, SweepSlot
+from jobs.models import Attempt, GateKind, Job, Result, Status, SweepSlot
 from jobs.pages import job_or_404, person
 from jobs.rendering import ResultView, result_view
 from jobs.standing import HEART_STOPPED, standing, steps
@@ -57,7 +57,9 @@ def _shown(request: HttpRequest, job: Job) -> dict[str, Any]:
             heartbeat=SweepSlot.objects.aggregate(at=Max("beat_at"))["at"],
             now=now,
         ),
-        "steps": steps(job, job.open_gate),
+        "steps": steps(
+            job, job.open_gate, reviewed=job.gates.filter(kind=GateKind.OUTPUT).exists()
+        ),
         "typical": forecast.typical(job.job_type_id),
         "took": job.settled_at - job.created_at if job.settled_at else None,
         "attempts": attempts if may[Action.INSPECT].allowed else [],

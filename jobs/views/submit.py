@@ -20,6 +20,7 @@ from jobs.access import may_submit
 from jobs.actions import BadInput, file_count, file_count_problems
 from jobs.documents import Unusable, Upload
 from jobs.forms import InputForm
+from jobs.ids import read_ref
 from jobs.models import Job, JobType, Lane, Review, StagedUpload, User, Workspace
 from jobs.pages import job_or_404, person, workspace_or_404
 
@@ -107,7 +108,7 @@ def _submit(request: HttpRequest, asking: _Asking) -> HttpResponse:
     form = InputForm(asking.job_type, request.POST)
     staged, form.file_problems = _take_files(request, asking)
     parents = Job.objects.visible_to(asking.user)
-    parent = parents.filter(ref=request.POST.get("from", "")).first()
+    parent = parents.filter(ref=read_ref(request.POST.get("from", ""))).first()
     page: dict[str, Any] = {"staged": staged, "parent": parent, "key": key}
     if not form.is_valid() or form.file_problems:
         return _page(request, asking, form, status=422, **page)

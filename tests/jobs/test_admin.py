@@ -6,6 +6,7 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission
+from django.contrib.contenttypes.models import ContentType
 from django.contrib.messages import get_messages
 from django.core.exceptions import ValidationError
 from django.db import connection
@@ -709,6 +710,8 @@ def test_staff_read_what_happened_in_their_workspaces_only(client, staff, home, 
         mine = model.objects.filter(**{path: home})
         assert refs_shown(client.get(url_of(model))) == {str(row.pk) for row in mine}, model
         assert client.get(page_of(mine[0])).status_code == 200
+        assert client.get(page_of(mine[0], "history")).status_code == 200
+        assert client.get(page_of(mine[0]) + "?_to_field=").status_code == 200
         theirs = model.objects.filter(**{path: away})[0]
         for page in ("change", "history", "delete"):
             assert client.get(page_of(theirs, page)).status_code in (302, 403), (model, page)
@@ -1037,3 +1040,42 @@ def test_the_overseen_and_the_configured_workspaces_of_a_person(home, away):
     assert not Workspace.objects.overseen_by(user).exists()
     root = UserFactory(is_superuser=True)
     assert set(Workspace.objects.configured_by(root)) == {home, away}
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "workspaces={away}",
+        "workspaces__id__exact={away}",
+        "memberships__isnull=False",
+        "authenticator__isnull=True",
+        "is_superuser__exact=1",
+        "last_login__isnull=True",
+        "is_active__regex=x",
+    ],
+)
+def test_a_person_cannot_be_asked_for_by_what_their_page_keeps_back(
+    client, staff, people, away, asked
+):
+    staff(Role.ADMIN)
+    assert client.get(f"{url_of(User)}?is_active__exact=1").status_code == 200
+    answer = client.get(f"{url_of(User)}?{asked.format(away=away.pk)}")
+    assert answer.status_code == 400
+
+
+def test_no_column_is_searched_by_a_pattern_from_the_address(client, staff, home):
+    staff(Role.AUDITOR)
+    whole_job(home)
+    for model, asked in ((Result, "text__regex=(a%2B)%2B$"), (Job, "input__icontains=x")):
+        assert client.get(f"{url_of(model)}?{asked}").status_code == 400
+    assert client.get(f"{url_of(Event)}?verb__exact=%00").status_code == 400
+    for asked in ("status__exact=needs_review", "archived=no", "job_type__id__exact=1"):
+        assert client.get(f"{url_of(Job)}?{asked}").status_code == 200
+
+
+def test_no_address_tells_which_page_belongs_to_the_number_of_a_row(client, staff, home, away):
+    staff(Role.ADMIN)
+    kind = ContentType.objects.get_for_model(Job).pk
+    for row in (JobFactory(workspace=away).pk, "abc"):
+        answer = client.get(f"/admin/r/{kind}/{row}/")
+        assert answer.status_code == 404

@@ -1,7 +1,11 @@
 """What comes in as a document: taken by what it is, whatever it is called."""
 
+import time
+import zlib
+
 import pytest
 
+from jobs import documents
 from jobs.documents import Unusable, Upload, read_documents
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 32
@@ -27,6 +31,41 @@ def pdf(text):
     table += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     end = b"trailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % len(body)
     return body + table + end
+
+
+def pdf_bomb(pages):
+    """A few kilobytes whose pages share one long drawing, which draws a form that draws others."""
+    draws = b"/F2 Do " * 50
+
+    def stream(drawing, entries=b""):
+        packed = zlib.compress(drawing)
+        head = b"<< /Length %d /Filter /FlateDecode %s >>" % (len(packed), entries)
+        return head + b"\nstream\n" + packed + b"\nendstream"
+
+    kids = b" ".join(b"%d 0 R" % (7 + page) for page in range(pages))
+    font = b"/Font << /F1 6 0 R >>"
+    form = b"/Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << %s %s >>"
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [%s] /Count %d >>" % (kids, pages),
+        stream(draws),
+        stream(draws.replace(b"F2", b"F3"), form % (font, b"/XObject << /F3 5 0 R >>")),
+        stream(b"BT /F1 9 Tf " + b"(aaaaaaaa) Tj " * 300 + b"ET", form % (font, b"")),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        *[
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 3 0 R "
+            b"/Resources << %s /XObject << /F2 4 0 R >> >> >>" % font
+        ]
+        * pages,
+    ]
+    body, offsets = b"%PDF-1.4\n", []
+    for number, content in enumerate(objects, 1):
+        offsets.append(len(body))
+        body += b"%d 0 obj\n%s\nendobj\n" % (number, content)
+    table = b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    table += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
+    size = (len(objects) + 1, len(body))
+    return body + table + b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % size
 
 
 def _one(name, content):
@@ -106,6 +145,24 @@ def test_a_pdf_without_text_is_taken_and_has_none():
 
 def test_a_pdf_that_cannot_be_read_is_taken_and_has_no_text(caplog):
     assert _one("broken.pdf", b"%PDF-1.4\nnothing that makes sense").text == ""
+
+
+@pytest.mark.parametrize("pages", [1, 40])
+def test_a_pdf_that_unfolds_without_end_holds_nothing_up(pages, monkeypatch):
+    monkeypatch.setattr(documents, "PDF_SECONDS", 0.3)
+    begun = time.monotonic()
+    bombs = [Upload(f"{number}.pdf", pdf_bomb(pages)) for number in range(3)]
+    assert [document.text for document in read_documents(bombs)] == [""] * 3
+    assert time.monotonic() - begun < 5
+
+
+def test_a_pdf_with_more_text_than_a_text_may_have_has_none(settings):
+    content = pdf("aaaaaaaa" * 60)
+    assert _one("long.pdf", content).text
+    settings.MAX_DOCUMENT_BYTES = len(content)
+    assert _one("long.pdf", content).text
+    settings.MAX_DOCUMENT_BYTES = 400
+    assert documents._pdf_text("long.pdf", content, time.monotonic() + 60) == ""
 
 
 def test_the_text_is_storable_and_the_content_is_verbatim():

@@ -19,12 +19,13 @@ from jobs.models import (
     JobType,
     Result,
     ResultFile,
+    Review,
     Role,
     Status,
 )
 from jobs.rendering import result_view
 from tests import payloads
-from tests.factories import JobFactory, UserFactory, finish, last_turn, start
+from tests.factories import JobFactory, JobTypeFactory, UserFactory, finish, last_turn, start
 from tests.hostile import XSS
 from tests.jobs.test_documents import pdf
 
@@ -400,3 +401,15 @@ def test_a_real_brief_numbers_its_sources(driver, clock):
     numbers = re.findall(r'<sup class="cite"><a href="#(r1-source-\d+)"', page)
     assert numbers
     assert set(numbers) == set(re.findall(r'<li id="(r1-source-\d+)"', page))
+
+
+def test_no_page_tells_a_requester_what_a_warning_quotes_before_they_may_read_the_result():
+    job = JobFactory(status=Status.RUNNING, job_type=JobTypeFactory(review=Review.ON_WARNINGS))
+    output = payloads.message("The rest is public.")
+    output["content"].append({"type": "refusal", "refusal": "The merger with Acme is secret."})
+    finish(job, "completed", output=[output])
+    job.refresh_from_db()
+    assert job.status == Status.NEEDS_REVIEW and "Acme" in job.warnings[0]["text"]
+    for name in ("job_detail", "job_live"):
+        assert "merger" not in get(job, name).body.decode()
+        assert "There is a warning." in get(job, name).body.decode()

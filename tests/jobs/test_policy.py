@@ -39,10 +39,10 @@ def test_why_a_person_must_see_a_result_first(review, warnings, incomplete, code
     assert [reason.code for reason in reasons] == codes
 
 
-def test_one_warning_is_said_and_several_are_counted():
+def test_warnings_are_counted_as_they_may_quote_what_nobody_has_seen_yet():
     job_type = JobType(review=Review.ON_WARNINGS)
     (one,) = policy.review_reasons(job_type, [WARNING], incomplete=False)
-    assert one.text == WARNING.text
+    assert one.text == "There is a warning."
     (several,) = policy.review_reasons(job_type, [WARNING] * 3, incomplete=False)
     assert several.text == "There are 3 warnings."
 

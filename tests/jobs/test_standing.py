@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from jobs import outcomes
-from jobs.models import Lane, Review, Status
+from jobs.models import GateKind, Lane, Review, Status
 from jobs.provider.errors import NotStarted
 from jobs.standing import standing, steps
 from reviews.actions import Ask, decide
@@ -38,7 +38,8 @@ def stands(job, *, heartbeat=NOW, now=NOW):
 
 def stages(job):
     job.refresh_from_db()
-    return [(step.label, step.state) for step in steps(job, job.open_gate)]
+    reviewed = job.gates.filter(kind=GateKind.OUTPUT).exists()
+    return [(step.label, step.state) for step in steps(job, job.open_gate, reviewed=reviewed)]
 
 
 def test_a_queued_job_says_that_it_starts_soon_and_until_when():
@@ -158,4 +159,8 @@ def test_the_stages_are_those_of_the_type_and_show_where_the_job_is():
     assert [state for _label, state in stages(job)] == ["done", "done", "now", "ahead"]
     unseen = JobFactory(status=Status.COMPLETED, job_type=JobTypeFactory(review=Review.NEVER))
     assert stages(unseen) == [("Submitted", "done"), ("Running", "done"), ("Completed", "done")]
+    at_times = JobFactory(
+        status=Status.COMPLETED, job_type=JobTypeFactory(review=Review.ON_WARNINGS)
+    )
+    assert "Review" not in dict(stages(at_times))
     assert stages(JobFactory(status=Status.EXPIRED))[-1] == ("Expired", "stopped")

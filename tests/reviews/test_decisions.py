@@ -528,3 +528,13 @@ def test_the_beginning_of_the_hash_is_enough(db):
     shown = Result.objects.get().content_hash[:12]
     decide(job.pk, Ask(Ruling.APPROVE, _person(job, Role.LEAD), NOW, content_hash=shown))
     assert Job.objects.get().status == Status.COMPLETED
+
+
+def test_a_note_has_a_length_that_pages_can_show():
+    job = JobFactory()
+    with pytest.raises(NoteMissing, match="10,000 characters at most; this one has 10,001"):
+        _rule(job, Ruling.CANCEL, job.requester, note="x" * 10_001)
+    assert job.status == Status.QUEUED
+    with pytest.raises(NoteMissing, match="at most"):
+        write_note(job, author=_person(job, Role.REVIEWER), text="x" * 10_001, now=NOW)
+    assert _rule(job, Ruling.CANCEL, job.requester, note="x" * 10_000).note == "x" * 10_000

@@ -224,7 +224,7 @@ def test_an_approval_is_one_press_and_leads_to_the_next_review(client, workspace
 
 @pytest.mark.parametrize(
     "following",
-    ["", "//evil.example/x", "https://evil.example/", "javascript:alert(1)", "\\\\evil"],
+    ["", "//evil.example/x", "https://evil.example/", "javascript:alert(1)", "\\\\evil", "word"],
 )
 def test_it_leads_nowhere_outside(client, job, reviewer, following):
     answer = press(client, reviewer, job, Ruling.APPROVE, next=following)

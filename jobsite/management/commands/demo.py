@@ -82,20 +82,20 @@ class Command(JobCommand):
             self.stdout.write("The accounts are those of the first run; a new password: ")
             self.stdout.write("  .venv/bin/python manage.py changepassword admin")
             return
-        self.stdout.write("Accounts, shown this once (the admin pages are for admin):")
+        self.stdout.write("Accounts to log in with, shown this once:")
         for account in accounts:
             self.stdout.write(f"  {account['username']:<10} {account['password']}")
 
     def _say_where(self, port: int) -> None:
-        write = self.stdout.write
+        write, site = self.stdout.write, f"http://127.0.0.1:{port}"
         write("")
-        write(f"Jobsite serves http://127.0.0.1:{port}/ (Django admin: log in as admin).")
+        write(f"Jobsite serves {site}/")
+        write(f"  as requester  follow the jobs, submit one: {site}/w/demo/jobs/")
         newest = Job.objects.filter(status=Status.NEEDS_REVIEW).order_by("-id").first()
         if newest:
-            write("")
-            write("Read a result, and decide on it, from another terminal:")
-            write(f"  .venv/bin/python manage.py job {newest.ref}")
-            write(f"  .venv/bin/python manage.py decide {newest.ref} approve --as reviewer")
+            write(f"  as reviewer   decide on a result: {site}/jobs/{newest.ref}/review/")
+        write(f"  as operator   see whether all works: {site}/w/demo/operations/")
+        write(f"  as admin      configure: {site}/admin/")
         write("")
         write("Ctrl-C stops everything.")
 
