@@ -2,9 +2,12 @@
 permission for it could become somebody else, or run what they like."""
 
 from importlib import import_module
+from typing import Any, ClassVar
 
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.widgets import AdminSplitDateTime
+from django.db import models
 
 from jobs.admin.lists import SuperusersOnly
 
@@ -19,8 +22,20 @@ CLOSED = {
     "usersessions": "allauth.usersessions",
 }
 
-#: As one list each: Django's pair of lists has labels that screen readers are not given.
-PLAIN = {"filter_horizontal": ()}
+
+class Moment(AdminSplitDateTime):
+    """Its two boxes have names."""
+
+    def __init__(self, attrs: Any = None) -> None:
+        super().__init__(attrs)
+        for box, name in zip(self.widgets, ("Date", "Time"), strict=True):
+            box.attrs["aria-label"] = name
+
+
+class Closed(SuperusersOnly):
+    # One list instead of a pair: what Django says about the pair, screen readers may not be told.
+    filter_horizontal = ()
+    formfield_overrides: ClassVar[Any] = {models.DateTimeField: {"widget": Moment}}
 
 
 def close() -> None:
@@ -31,7 +46,7 @@ def close() -> None:
     for model, page in list(admin.site._registry.items()):
         if model._meta.app_label in CLOSED:
             admin.site.unregister(model)
-            kept = type(type(page).__name__, (SuperusersOnly, type(page)), PLAIN)
+            kept = type(type(page).__name__, (Closed, type(page)), {})
             admin.site.register(model, kept)
 
 

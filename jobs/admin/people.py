@@ -9,6 +9,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.core.exceptions import ValidationError
@@ -87,6 +88,21 @@ class Memberships(BaseInlineFormSet):
                 raise ValidationError("Your own roles are given and taken by somebody else.")
 
 
+class Finder(AutocompleteSelect):
+    """Says what is to be chosen: the script's box takes its name from the option that it shows."""
+
+    def build_attrs(self, base_attrs: Any, extra_attrs: Any = None) -> Any:
+        attrs = super().build_attrs(base_attrs, extra_attrs)
+        # An empty placeholder would be shown in that option's stead.
+        del attrs["data-placeholder"]
+        return attrs
+
+    def optgroups(self, name: str, value: Any, attr: Any = None) -> Any:
+        text = f"Which {self.field.verbose_name}?"
+        blank = self.create_option(name, "", text, not any(value), 0)
+        return [(None, [blank], 0), *super().optgroups(name, value, attr)]
+
+
 class MembershipInline(admin.TabularInline):
     model = models.Membership
     form = MembershipForm
@@ -98,6 +114,11 @@ class MembershipInline(admin.TabularInline):
         formset: Any = super().get_formset(request, obj, **kwargs)
         formset.giver = person(request)
         return formset
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            kwargs["widget"] = Finder(db_field, self.admin_site)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
 
 class MemberInline(MembershipInline):
@@ -212,6 +233,14 @@ class NewPersonForm(AddressTaken, AdminUserCreationForm):
     class Meta(AdminUserCreationForm.Meta):
         model = models.User
         fields = ("username", "email")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # What the browser knows is about whoever makes the account.
+        for name in self.fields.keys() & {"email", "first_name", "last_name"}:
+            self.fields[name].widget.attrs["autocomplete"] = "off"
+        # The admin's own script does that.
+        self.fields["username"].widget.attrs.pop("autofocus", None)
 
 
 class PersonForm(AddressTaken, UserChangeForm):

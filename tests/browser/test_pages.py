@@ -5,6 +5,7 @@ import re
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import Group
 from django.urls import reverse
 
 from jobs.models import Role
@@ -108,8 +109,9 @@ def test_every_page_that_is_open_to_all(db, visitors, live_server, look):
 @pytest.mark.parametrize("look", LOOKS)
 def test_every_page_of_the_admin(quality, person, visit, look):
     everyone(person)
+    Group.objects.create(name="readers")
     page = visit("everyone", **look).page
-    paths = ["/admin/"]
+    paths = ["/admin/", "/admin/jobs/"]
     for model in admin.site._registry:
         space = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         paths.append(reverse(f"{space}_changelist"))
@@ -117,8 +119,13 @@ def test_every_page_of_the_admin(quality, person, visit, look):
         if row is not None:
             paths.append(reverse(f"{space}_change", args=[row.pk]))
             paths.append(reverse(f"{space}_history", args=[row.pk]))
-    paths += [reverse("admin:jobs_jobtype_add"), reverse("admin:jobs_promptversion_add")]
-    assert len(paths) > 40
+    made_here = (
+        "auth_group django_q_schedule jobs_jobtype jobs_promptversion jobs_user jobs_workspace"
+    )
+    paths += [reverse(f"admin:{model}_add") for model in made_here.split()]
+    paths += [reverse("admin:jobs_job_change", args=[job.pk]) for job in quality.jobs.values()]
+    paths.append(f"/admin/jobs/job/?q={quality.jobs['review'].ref}")
+    assert len(paths) > 50
     assert visited(page, paths) == []
 
 
