@@ -112,24 +112,23 @@ def test_text_that_begins_like_a_binary_format_is_still_text(text):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    "content",
     [
-        (PNG, "image/png"),
-        (ZIP, "application/zip"),
-        (b"text with a \x00 in it", "a binary file"),
-        (b"\xff\xfe\x00", "a binary file"),
-        (bytes(range(1, 256)), "a binary file"),
-        (b"MZ\x90\x00\x03\x00\x00\x00" + b"\xff" * 64, "msdownload"),
-        (b"BM\x9a\xff\xfe\x80" + b"\x81" * 64, "image/bmp"),
-        (b"{\\rtf1 Hello.}", "application/rtf"),
+        PNG,
+        ZIP,
+        b"text with a \x00 in it",
+        b"\xff\xfe\x00",
+        bytes(range(1, 256)),
+        b"MZ\x90\x00\x03\x00\x00\x00" + b"\xff" * 64,
+        b"BM\x9a\xff\xfe\x80" + b"\x81" * 64,
+        b"{\\rtf1 Hello.}",
     ],
     ids=["png", "zip", "NUL", "half a character", "every byte", "exe", "bmp without NUL", "rtf"],
 )
-def test_what_is_neither_text_nor_pdf_is_refused(content, said):
+def test_what_is_neither_text_nor_pdf_is_refused(content):
     with pytest.raises(Unusable) as refused:
         _one("a.txt", content)
     assert str(refused.value).startswith("a.txt is ")
-    assert said in str(refused.value)
     assert str(refused.value).endswith("is neither a text file nor a PDF.")
 
 
