@@ -47,7 +47,7 @@ class Visitor:
         self.said: list[str] = []
         context.add_init_script(_WATCH_SHIFTS)
         self.page = context.new_page()
-        self.page.set_default_timeout(8_000)
+        self.page.set_default_timeout(20_000)
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
 
