@@ -10,7 +10,7 @@ help:  ## What there is
 setup:  ## Make .venv, install, write .env
 	@$(PYTHON) jobsite/bootstrap.py
 
-demo: setup  ## Set everything up, run it, and digest three documents (PORT=8000)
+demo: setup  ## Set everything up, run it, and work four example jobs (PORT=8000)
 	@$(RUN) manage.py demo --port $(PORT)
 
 run: setup  ## Web, cluster and, without an API key, the stand-in (PORT=8000)

@@ -11,20 +11,18 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.db import IntegrityError, transaction
 from django.db.models import Q
-from jsonschema import Draft202012Validator, ValidationError
-from referencing import Registry
 
-from jobs import lifecycle, requests
+from jobs import carriage, lifecycle, requests
 from jobs.access import UNKNOWN_SUBMIT, Action, NotAllowed, NotNow, last_word, may_submit, require
 from jobs.documents import ReadDocument, Unusable, Upload, read_documents
 from jobs.ids import new_ref, uuid7
+from jobs.inputs import TOO_DEEP, BadInput, InputProblem, file_count_problems, input_problems
 from jobs.lifecycle import GateSpec, Reason
 from jobs.models import (
     Attempt,
@@ -53,29 +51,6 @@ logger = logging.getLogger(__name__)
 
 #: How the receipt of a response begins that an operator named; the job's id follows.
 NAMED_BY_OPERATOR = "operator-"
-#: Characters of all of a job's input together, documents aside.
-MAX_INPUT_LENGTH = 200_000
-
-
-@dataclass(frozen=True)
-class InputProblem:
-    """What is wrong with one input; `field` is "" where it is about the whole. `rule` is the
-    schema's keyword that was broken, if it was the schema's."""
-
-    field: str
-    text: str
-    rule: str = ""
-
-
-TOO_DEEP = InputProblem("", "The input is nested too deeply.")
-
-
-class BadInput(ValueError):
-    """The input cannot be taken. `problems` says what to mend, field by field."""
-
-    def __init__(self, problems: Sequence[InputProblem]) -> None:
-        super().__init__(" ".join(f"{p.field}: {p.text}" if p.field else p.text for p in problems))
-        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True)
@@ -106,18 +81,21 @@ def submit(
     """
     if not may_submit(requester, workspace):
         raise NotAllowed(f"{requester} may not submit jobs in {workspace}.")
+    if job_type.follows and parent is None:
+        raise BadInput([InputProblem("", f"{job_type} needs a job to follow.")])
     if parent:
-        require(requester, parent, Action.VIEW)
+        require(requester, parent, Action.FOLLOW_UP if job_type.follows else Action.VIEW)
     key = idempotency_key
     _check_key(key)
     try:
-        fingerprint = _fingerprint(job_type, input, uploads)
+        fingerprint = _fingerprint(job_type, input, uploads, parent)
     except RecursionError:
         raise BadInput([TOO_DEEP]) from None
     if key and (known := _known(requester, workspace, key, fingerprint)):
         return known
-    version, documents = _checked(job_type, workspace, input, uploads)
+    version, documents = _checked(job_type, workspace, input, uploads, parent)
     job_id = uuid7()
+    carry = carriage.way(job_type, [(len(one.content), one.content_type) for one in documents])
     stored: list[str] = []
     try:
         rows = [_stored(job_id, at, document, stored) for at, document in enumerate(documents, 1)]
@@ -130,10 +108,12 @@ def submit(
                 prompt_version=version,
                 requester=requester,
                 parent=parent,
-                lane=job_type.lane,
+                lane=lane_of(job_type, parent),
                 input=dict(input),
                 idempotency_key=key,
                 request_fingerprint=fingerprint,
+                carry=carry,
+                progress_total=carriage.stages(carry),
                 progress_message="Waiting to start",
                 created_at=now,
                 updated_at=now,
@@ -156,12 +136,14 @@ def submit(
     return Submitted(job, created=True)
 
 
-def cancel(job: Job, *, actor: User, now: datetime, note: str = "") -> Role:
+def cancel(
+    job: Job, *, actor: User, now: datetime, note: str = "", data: dict[str, Any] | None = None
+) -> Role:
     """Cancel: at once where nothing runs; otherwise the engine asks the provider, and the job is
     canceled whichever way that ends."""
     role = require(actor, job, Action.CANCEL)
     by = Reason("canceled_by_person", note or f"Canceled by {actor}.")
-    if job.status == Status.RUNNING:
+    if job.status == Status.RUNNING and not _is_at_rest(job):
         asked = Reason(
             "cancel_requested", note or f"{actor} asked to cancel; OpenAI is being told."
         )
@@ -172,15 +154,15 @@ def cancel(job: Job, *, actor: User, now: datetime, note: str = "") -> Role:
             reason_code=asked.code,
             reason_text=asked.text,
         )
-        lifecycle.record(job, Verb.CANCEL_REQUESTED, now=now, actor=actor, reason=asked)
+        lifecycle.record(job, Verb.CANCEL_REQUESTED, now=now, actor=actor, reason=asked, data=data)
         Attempt.objects.filter(job=job, state=State.LIVE).update(next_check_at=now)
         return role
     for attempt in job.attempts.filter(state=State.SUBMITTING):
         # A create that is on its way meanwhile is canceled at the provider once it is answered.
-        lifecycle.move_attempt(attempt, State.CANCELED, now=now)
+        cost = lifecycle.turns_cost(attempt)
+        lifecycle.move_attempt(attempt, State.CANCELED, now=now, cost_usd=cost)
     withhold_results(job)
-    if not Turn.objects.filter(attempt__job=job, sent_at__isnull=False).exists():
-        lifecycle.note(job, cost_usd=Decimal(0))
+    lifecycle.note(job, cost_usd=lifecycle.job_cost(job))
     lifecycle.move(
         job,
         Status.CANCELED,
@@ -188,22 +170,36 @@ def cancel(job: Job, *, actor: User, now: datetime, note: str = "") -> Role:
         now=now,
         actor=actor,
         reason=by,
+        data=data,
         progress_message="Canceled",
     )
     return role
 
 
-def retry(job: Job, *, actor: User, now: datetime, note: str = "") -> Role:
+def _is_at_rest(job: Job) -> bool:
+    """Whether the running attempt has nothing on its way to, or at, the provider: between turns, or
+    while its documents are sent."""
+    last = Turn.objects.filter(attempt__job=job).order_by("-attempt__number", "-number").first()
+    return last is not None and last.attempt.state == State.SUBMITTING and last.sent_at is None
+
+
+def retry(
+    job: Job, *, actor: User, now: datetime, note: str = "", data: dict[str, Any] | None = None
+) -> Role:
     """A new attempt of the same job, with the deadlines of its type counted anew."""
     role = require(actor, job, Action.RETRY)
-    _queue_again(job, Verb.RETRIED, Cause.RETRY, actor=actor, now=now, note=note)
+    _queue_again(job, Verb.RETRIED, Cause.RETRY, actor=actor, now=now, note=note, data=data)
     return role
 
 
-def request_changes(job: Job, *, actor: User, now: datetime, note: str) -> Role:
-    """A new attempt that is given the feedback in `note`."""
+def request_changes(
+    job: Job, *, actor: User, now: datetime, note: str, data: dict[str, Any] | None = None
+) -> Role:
+    """A new attempt that is given the feedback in `note`, and that of the rounds before."""
     role = require(actor, job, Action.REQUEST_CHANGES)
-    _queue_again(job, Verb.CHANGES_REQUESTED, Cause.CHANGES, actor=actor, now=now, note=note)
+    _queue_again(
+        job, Verb.CHANGES_REQUESTED, Cause.CHANGES, actor=actor, now=now, note=note, data=data
+    )
     return role
 
 
@@ -264,7 +260,14 @@ def withhold_results(job: Job) -> None:
 
 
 def _queue_again(
-    job: Job, verb: Verb, cause: Cause, *, actor: User, now: datetime, note: str
+    job: Job,
+    verb: Verb,
+    cause: Cause,
+    *,
+    actor: User,
+    now: datetime,
+    note: str,
+    data: dict[str, Any] | None = None,
 ) -> None:
     withhold_results(job)
     gate = None if requests.may_run(job) else _gate_before_run(job)
@@ -276,6 +279,7 @@ def _queue_again(
         actor=actor,
         reason=Reason(verb.value, note) if note else None,
         gate=gate,
+        data=data,
         cancel_requested_at=None,
         cancel_requested_by=None,
         archived_at=None,
@@ -305,22 +309,39 @@ def _begin(job: Job, *, now: datetime) -> None:
     )
 
 
+def lane_of(job_type: JobType, parent: Job | None) -> str:
+    """The lane of a new job. What follows up is approved first where what it follows was."""
+    if parent is not None and job_type.follows:
+        lanes = {parent.lane, *(one.lane for one in parent.ruling_types())}
+        return Lane.APPROVAL if Lane.APPROVAL in lanes else job_type.lane
+    return job_type.lane
+
+
 def _gate_before_run(job: Job) -> GateSpec:
+    text = "Jobs of this type are approved before they run."
+    if job.job_type.lane != Lane.APPROVAL and job.is_follow_up:
+        text = "What it follows is approved before it runs, and so is this."
     return GateSpec(
         GateKind.BEFORE_RUN,
-        (Reason("before_run", "Jobs of this type are approved before they run."),),
+        (Reason("before_run", text),),
         requests.planned_hash(job),
     )
 
 
 def _checked(
-    job_type: JobType, workspace: Workspace, input: Mapping[str, Any], uploads: Sequence[Upload]
+    job_type: JobType,
+    workspace: Workspace,
+    input: Mapping[str, Any],
+    uploads: Sequence[Upload],
+    parent: Job | None,
 ) -> tuple[PromptVersion, list[ReadDocument]]:
     """The version that a new job pins, and its documents. Raises `BadInput` with every problem."""
     version = job_type.current_version
     problems: list[InputProblem] = []
     if job_type.workspace_id not in (None, workspace.pk):
         problems.append(InputProblem("", f"{job_type} is not a job type of {workspace}."))
+    if job_type.follows and parent is not None and parent.workspace_id != workspace.pk:
+        problems.append(InputProblem("", f"{parent.ref} is not a job of {workspace}."))
     if not job_type.is_open or version is None:
         problems.append(InputProblem("", f"{job_type} takes no new jobs at the moment."))
     problems += input_problems(job_type, input)
@@ -334,84 +355,6 @@ def _checked(
     if problems or version is None:
         raise BadInput(problems)
     return version, documents
-
-
-def file_count(least: int, most: int) -> str:
-    """How many files a job takes: "1 to 10 files", "up to 5 files", "1 file", "no files"."""
-    word = f"{most or 'no'} {'file' if most == 1 else 'files'}"
-    if least == most:
-        return word
-    return f"{least} to {word}" if least else f"up to {word}"
-
-
-def file_count_problems(job_type: JobType, count: int) -> list[InputProblem]:
-    """What is wrong with submitting `count` files: nothing, or one sentence."""
-    least, most = job_type.min_documents, job_type.max_documents
-    if least <= count <= most:
-        return []
-    takes = f"{job_type} takes {file_count(least, most)}"
-    text = f"{takes}; {count} given." if count else f"Add a file: {takes}."
-    return [InputProblem("files", text)]
-
-
-def input_problems(job_type: JobType, input: Mapping[str, Any]) -> list[InputProblem]:
-    """Everything that is wrong with an input, as the type's schema and the database see it."""
-    try:
-        return _input_problems(job_type, dict(input))
-    except RecursionError:
-        return [TOO_DEEP]
-
-
-def _input_problems(job_type: JobType, input: dict[str, Any]) -> list[InputProblem]:
-    unstorable = [
-        InputProblem(clean(name), "has characters or numbers that cannot be stored, such as NUL.")
-        for name, value in input.items()
-        if clean({name: value}) != {name: value}
-    ]
-    if unstorable:
-        return unstorable
-    if len(json.dumps(input, ensure_ascii=False)) > MAX_INPUT_LENGTH:
-        return [InputProblem("", f"The input is longer than {MAX_INPUT_LENGTH} characters.")]
-    # A registry of our own: the default one fetches what a schema refers to from the network.
-    try:
-        validator = Draft202012Validator(job_type.input_schema, registry=Registry())
-        violations = list(validator.iter_errors(input))
-    except RecursionError:
-        raise
-    except Exception:
-        # A schema may be well-formed and still refer to nothing, or ask for impossible sums.
-        logger.exception("the input schema of %s cannot be applied", job_type.slug)
-        text = f"The form of {job_type} has a fault: nothing can be checked by it. Tell an admin."
-        return [InputProblem("", text)]
-    # Each missing input is its own violation, and each of those names them all: once is enough.
-    return list(dict.fromkeys(problem for error in violations for problem in _worded(error)))
-
-
-def _worded(error: ValidationError) -> list[InputProblem]:
-    """A violation of the form's schema, at its field and in a sentence."""
-    field, limit = ".".join(str(part) for part in error.path), error.validator_value
-    text = f"{clipped(error.message, 300)}."
-    match error.validator:
-        case "required":
-            missing = [name for name in limit if name not in error.instance]
-            return [
-                InputProblem(".".join([*map(str, error.path), name]), "is required.", "required")
-                for name in missing
-            ]
-        case "additionalProperties":
-            known = ", ".join(error.schema.get("properties", {})) or "none"
-            text = f"{text} Known inputs: {known}."
-        case "minLength" if limit == 1:
-            text = "must not be empty."
-        case "minLength":
-            text = f"must have at least {limit} characters."
-        case "maxLength":
-            text = f"can have {limit} characters at most; it has {len(error.instance)}."
-        case "minimum":
-            text = f"must be {limit} or more."
-        case "maximum":
-            text = f"must be {limit} or less."
-    return [InputProblem(field, text, str(error.validator or ""))]
 
 
 def _check_key(key: str) -> None:
@@ -428,9 +371,12 @@ def _known(requester: User, workspace: Workspace, key: str, fingerprint: str) ->
     return Submitted(job, created=False, same_request=job.request_fingerprint == fingerprint)
 
 
-def _fingerprint(job_type: JobType, input: Mapping[str, Any], uploads: Sequence[Upload]) -> str:
+def _fingerprint(
+    job_type: JobType, input: Mapping[str, Any], uploads: Sequence[Upload], parent: Job | None
+) -> str:
     files = [[upload.name, hashlib.sha256(upload.content).hexdigest()] for upload in uploads]
-    said = [job_type.pk, dict(input), files]
+    followed = [parent.ref] if parent is not None and job_type.follows else []
+    said = [job_type.pk, dict(input), files, *followed]
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
@@ -446,6 +392,7 @@ def _stored(
         size=len(document.content),
         sha256=document.sha256,
         text=document.text,
+        library_document_id=document.library_id,
     )
     path = document_path(row, document.name)
     row.file.name = default_storage.save(path, ContentFile(document.content))

@@ -151,7 +151,8 @@ def _verify_chain(job_id: UUID, ref: str, count: int, head: str) -> Finding | No
 
 def _verify_results() -> Iterator[Finding]:
     """Each result against its own hash, and each approval against the hash that it names."""
-    rows = Result.objects.select_related("attempt__job").prefetch_related("files").order_by("id")
+    rows = Result.objects.select_related("attempt__job").order_by("id")
+    rows = rows.prefetch_related("files", "edits")
     for result in rows.iterator(chunk_size=100):
         files = [file.sha256 for file in sorted(result.files.all(), key=lambda f: f.position)]
         if content_hash(result.text, files) != result.content_hash:
@@ -159,6 +160,10 @@ def _verify_results() -> Iterator[Finding]:
             yield Finding(
                 job.ref, None, f"the result of attempt {result.attempt.number} was changed."
             )
+        for edit in result.edits.all():
+            if content_hash(edit.text, files) != edit.content_hash:
+                said = f"edit {edit.number} of the result of attempt {result.attempt.number}"
+                yield Finding(result.attempt.job.ref, None, f"{said} was changed.")
 
 
 def _verify_seals() -> Iterator[Finding]:

@@ -4,6 +4,7 @@ import hashlib
 import io
 import logging
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -16,6 +17,8 @@ from jobs.text import clean
 logger = logging.getLogger(__name__)
 
 PDF = "application/pdf"
+#: Pictures that models read.
+IMAGES = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 _TEXT_TYPES = {
     ".md": "text/markdown",
     ".markdown": "text/markdown",
@@ -41,10 +44,12 @@ class Unusable(ValueError):
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that came in: its name as given, and its content."""
+    """A file that came in: its name as given, and its content. `library_id` is the document of the
+    library that it was taken from."""
 
     name: str
     content: bytes
+    library_id: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class ReadDocument:
     content: bytes
     content_type: str
     text: str
+    library_id: int | None = None
 
     @property
     def sha256(self) -> str:
@@ -67,11 +73,28 @@ def read_documents(uploads: list[Upload]) -> list[ReadDocument]:
     names: set[str] = set()
     until = time.monotonic() + PDF_SECONDS
     for upload in uploads:
-        document = _read(_free_name(upload.name, names), upload.content, until)
+        document = _read(upload, _free_name(upload.name, names), until)
         names.add(document.name.casefold())
         documents.append(document)
     check_total(sum(len(document.content) for document in documents))
     return documents
+
+
+def read_each(uploads: Iterable[Upload]) -> Iterator[tuple[str, ReadDocument | Unusable]]:
+    """Each by itself and one at a time: its name, and as it may be taken, or why not. Together they may be as long as those of one
+    job; what comes after that is refused."""
+    until = time.monotonic() + PDF_SECONDS
+    size = 0
+    for upload in uploads:
+        name = _free_name(upload.name, set())
+        try:
+            check_total(size + len(upload.content))
+            document = _read(upload, name, until)
+        except Unusable as error:
+            yield name, error
+        else:
+            size += len(upload.content)
+            yield document.name, document
 
 
 def check_total(size: int) -> None:
@@ -91,11 +114,11 @@ def check(upload: Upload) -> str:
     return name
 
 
-def _read(name: str, content: bytes, until: float) -> ReadDocument:
-    content_type, text = _kind(name, content)
+def _read(upload: Upload, name: str, until: float) -> ReadDocument:
+    content_type, text = _kind(name, upload.content)
     if text is None:
-        text = _pdf_text(name, content, until)
-    return ReadDocument(name, content, content_type, clean(text))
+        text = _pdf_text(name, upload.content, until)
+    return ReadDocument(name, upload.content, content_type, clean(text), upload.library_id)
 
 
 def _kind(name: str, content: bytes) -> tuple[str, str | None]:
@@ -110,9 +133,11 @@ def _kind(name: str, content: bytes) -> tuple[str, str | None]:
     kind = filetype.guess_mime(content[:8192])
     if kind == PDF:
         return PDF, None
+    if kind in IMAGES:
+        return kind, ""
     text = _plain_text(content, legacy=kind is None)
     if text is None or kind in _MARKUP:
-        raise Unusable(f"{name} is neither a text file nor a PDF.")
+        raise Unusable(f"{name} is neither text, a PDF nor a picture.")
     if not text.strip():
         raise Unusable(f"{name} holds no text.")
     return _TEXT_TYPES.get(PurePath(name).suffix.lower(), "text/plain"), text

@@ -18,22 +18,43 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, reset_queries
-from django.db.models import F
+from django.db import models, reset_queries
 from django.utils import timezone
 
-from jobs import audit, leases, lifecycle, outcomes, policy, requests, settling, uploads
-from jobs.actions import NAMED_BY_OPERATOR
+from jobs import (
+    audit,
+    calls,
+    carriage,
+    copies,
+    lapses,
+    leases,
+    lifecycle,
+    outcomes,
+    policy,
+    requests,
+    settling,
+    signals,
+    turns,
+    uploads,
+)
+from jobs.errands import KINDS, Errand, Kind, PoisonKeptApart
 from jobs.forecast import Forecast
-from jobs.lifecycle import Reason
-from jobs.models import Attempt, Gate, State, Status, Turn, Verb, WebhookReceipt
+from jobs.models import (
+    Attempt,
+    Carry,
+    Gate,
+    State,
+    Status,
+    Turn,
+)
+from jobs.models.due import DueRow
 from jobs.provider.client import Provider
-from jobs.provider.errors import NotFound, OutcomeUnknown, ProviderError
+from jobs.provider.downloads import Limits
+from jobs.provider.errors import OutcomeUnknown, ProviderError
 from jobs.provider.payloads import ProviderResponse
 
 logger = logging.getLogger(__name__)
 
-DATABASE_AWAY = (OperationalError, InterfaceError)
 #: Calls under way at once in one sweep. Creates are fewer: those that a kill catches on their way
 #: become unknown, and a person has to look at each.
 MOST_IN_FLIGHT = 64
@@ -42,14 +63,10 @@ MOST_CREATES = 8
 LOOP_TURN = 0.2
 BEAT_EVERY = 0.5
 RENEW_EVERY = 4.0
-#: A row that breaks the sweep is put off by this much, doubled each time, up to an hour.
-POISON_PAUSE = 30.0
 #: Deaths in a row while a row was held, after which its answer is stored without being read.
 MOST_STRIKES = 3
 LOOK_AROUND_EVERY = timedelta(seconds=1)
 SEAL_EVERY = timedelta(minutes=1)
-RECEIPT_LEASE = timedelta(seconds=30)
-RECEIPT_TRIES = 12
 
 
 @dataclass
@@ -68,13 +85,6 @@ class Call:
     lethal: bool = False
 
 
-@dataclass
-class Adoption:
-    """A response that a webhook or a person named, and that no turn has."""
-
-    receipt: WebhookReceipt
-
-
 @cache
 def runtime() -> tuple[asyncio.AbstractEventLoop, Provider]:
     """This process's event loop and its client: made once, because connections are worth keeping."""
@@ -83,6 +93,7 @@ def runtime() -> tuple[asyncio.AbstractEventLoop, Provider]:
         api_key=settings.OPENAI_API_KEY or "sandbox",
         create_timeout=settings.OPENAI_CREATE_TIMEOUT,
         lookup_timeout=settings.OPENAI_RETRIEVE_TIMEOUT,
+        file_limits=Limits(settings.MAX_RESULT_FILE_BYTES, settings.MAX_RESULT_FILES_BYTES),
     )
     return asyncio.new_event_loop(), provider
 
@@ -102,7 +113,7 @@ class Sweep:
         self.clock = clock
         self.token = uuid.uuid4()
         self.forecast = Forecast()
-        self.calls: dict[asyncio.Task[ProviderResponse], Call | Adoption] = {}
+        self.calls: dict[asyncio.Task[Any], Call | Errand] = {}
         self.requests = 0
         self._renewed = time.monotonic()
         self._looked_around = self._sealed = datetime.min.replace(tzinfo=UTC)
@@ -114,7 +125,12 @@ class Sweep:
         room = MOST_IN_FLIGHT - len(self.calls)
         if claim and room > 0:
             self._claim(room)
+            self._claim_errands()
+            calls.hand_out(self.clock())
             self._look_around()
+        elif not claim:
+            # Whoever sweeps next follows on from the last event that is written down.
+            self.loop.run_until_complete(self.provider.live.close_all())
         self._run_loop()
         self._write_back([task for task in self.calls if task.done()])
 
@@ -139,7 +155,7 @@ class Sweep:
         )
         if not ids:
             return
-        turns = (
+        found = (
             Turn.objects.filter(attempt__in=ids)
             .select_related("attempt__job__job_type", "attempt__job__prompt_version")
             .defer("payload", "late_payload", "request")
@@ -147,30 +163,72 @@ class Sweep:
         )
         # One whose lease has lapsed under a slow round is still ours, and its call is on its way.
         ours = {call.attempt_id for call in self.calls.values() if isinstance(call, Call)}
-        for turn in {turn.attempt_id: turn for turn in turns}.values():
+        for turn in {turn.attempt_id: turn for turn in found}.values():
             if turn.attempt_id in ours:
                 continue
-            with self._poison_kept_apart(turn.attempt):
+            with PoisonKeptApart(Attempt, turn.attempt_id, self.clock):
                 self._take_up(turn)
+
+    def _claim_errands(self) -> None:
+        for kind in KINDS:
+            ours = {
+                call.row_id
+                for call in self.calls.values()
+                if isinstance(call, Errand) and call.kind is kind
+            }
+            rows = leases.claim_rows(
+                kind.model,
+                self.token,
+                now=self.clock(),
+                limit=kind.most - len(ours),
+                skip=ours,
+            )
+            models.prefetch_related_objects(rows, *kind.related)
+            for row in rows:
+                with PoisonKeptApart(kind.model, row.pk, self.clock):
+                    self._run_errand(kind, row)
+
+    def _run_errand(self, kind: Kind, row: Any) -> None:
+        call = kind.call(row, self.provider, self.clock())
+        if call is None:
+            kind.model._default_manager.filter(pk=row.pk, lease_token=self.token).update(
+                **lifecycle.LET_GO
+            )
+        else:
+            self.requests += 1
+            self.calls[self.loop.create_task(call)] = Errand(kind, row.pk)
 
     def _take_up(self, turn: Turn) -> None:
         """Do what is due for an attempt, or put the call that it needs on its way."""
         now, attempt, job = self.clock(), turn.attempt, turn.attempt.job
-        limit = outcomes.deadline(job, attempt)
+        limit = lapses.deadline(job, attempt)
         if not attempt.is_open:
             self._tidy_up(turn)
         elif attempt.state == State.SUBMITTING and turn.sent_at:
-            outcomes.send_never_answered(turn.pk, now=now)
+            lapses.send_never_answered(turn.pk, now=now)
         elif limit <= now and job.status in (Status.QUEUED, Status.RUNNING):
-            outcomes.deadline_passed(turn.pk, now=now)
+            lapses.deadline_passed(turn.pk, now=now)
         elif attempt.state == State.SUBMITTING:
-            self._send(turn)
+            self._go_on(turn)
         elif attempt.state == State.UNKNOWN:
-            outcomes.unknown_wait_over(turn.pk, now=now)
+            lapses.unknown_wait_over(turn.pk, now=now)
         elif job.cancel_requested_at and _cancels_now(attempt):
             self._start("cancel", turn, self.provider.cancel(str(turn.response_id)))
         else:
             self._retrieve(turn)
+
+    def _go_on(self, turn: Turn) -> None:
+        """Send the turn, or see to what it still needs."""
+        now, job = self.clock(), turn.attempt.job
+        if job.cancel_requested_at:
+            lapses.canceled_before_sending(turn.pk, now=now)
+        elif job.status == Status.NEEDS_REVIEW or not turns.is_ready(turn):
+            was_due_at = turn.attempt.next_check_at
+            lapses.not_ready(turn.pk, was_due_at=was_due_at, due_at=now + turns.LOOK_AGAIN)
+        elif not _names_no_copy(turn) and not carriage.is_ready(job, now=now):
+            copies.begin(turn.attempt_id, now=now)
+        else:
+            self._send(turn)
 
     def _tidy_up(self, turn: Turn) -> None:
         """An ended attempt: cancel what the job no longer waits for, then see how it ended."""
@@ -187,12 +245,13 @@ class Sweep:
         """Mark the turn as sent, and only then send it."""
         try:
             if turn.attempt.strikes > MOST_STRIKES:
-                raise requests.DocumentChanged("Making the request ended the process, repeatedly.")
+                raise requests.CannotSend("Making the request ended the process, repeatedly.")
             if not requests.may_run(turn.attempt.job):
-                raise requests.DocumentChanged("What would be sent is not what was approved.")
-            described, body = requests.describe(turn), requests.create_body(turn)
-        except requests.DocumentChanged as error:
-            outcomes.cannot_be_sent(turn.pk, str(error), now=self.clock())
+                raise requests.CannotSend("What would be sent is not what was approved.")
+            described = requests.describe(turn)
+            body = requests.create_body(turn, now=self.clock())
+        except (requests.CannotSend, carriage.CannotCarry) as error:
+            lapses.cannot_be_sent(turn.pk, str(error), now=self.clock())
             return
         marked = Turn.objects.filter(
             pk=turn.pk,
@@ -204,22 +263,24 @@ class Sweep:
             self._start("create", turn, self.provider.create(body))
 
     def _retrieve(self, turn: Turn) -> None:
-        include = requests.includes(turn.attempt.job.prompt_version.tools)
-        self._start(
-            "retrieve", turn, self.provider.retrieve(str(turn.response_id), include=include)
+        include = requests.included(turn.attempt.job)
+        gives_up = turn.attempt.failures >= policy.FILE_TRIES
+        call = self.provider.retrieve(
+            str(turn.response_id), include=include, give_up_on_files=gives_up
         )
+        self._start("retrieve", turn, call)
 
     def _start(self, kind: str, turn: Turn, call: Coroutine[Any, Any, ProviderResponse]) -> None:
         attempt, job = turn.attempt, turn.attempt.job
-        submitted = attempt.submitted_at or self.clock()
+        sent = turn.sent_at or self.clock()
         self.requests += 1
         self.calls[self.loop.create_task(call)] = Call(
             kind,
             attempt.pk,
             turn.pk,
             was_due_at=attempt.next_check_at or self.clock(),
-            deadline=outcomes.deadline(job, attempt),
-            age=(self.clock() - submitted).total_seconds(),
+            deadline=lapses.deadline(job, attempt),
+            age=(self.clock() - sent).total_seconds(),
             job_type_id=job.job_type_id,
             shown=job.progress_message,
             plain=attempt.is_open and not attempt.failures and not attempt.missing_since,
@@ -244,14 +305,15 @@ class Sweep:
         for task in done:
             call, error = self.calls[task], task.exception()
             response = None if error else task.result()
-            if isinstance(call, Adoption):
-                self._adopt(call.receipt, response, error)
+            if isinstance(call, Errand):
+                with PoisonKeptApart(call.kind.model, call.row_id, self.clock):
+                    call.kind.answered(call.row_id, response, error, now=self.clock())
             elif response and call.kind == "retrieve" and self._is_plain(call, response):
                 row = (call.attempt_id, call.was_due_at, self._next_check(call))
                 still_running[task] = row
                 continue
             else:
-                with self._poison_kept_apart(call.attempt_id):
+                with PoisonKeptApart(Attempt, call.attempt_id, self.clock):
                     self._write(call, response, error)
             del self.calls[task]
         if still_running:
@@ -299,133 +361,44 @@ class Sweep:
         return min(now + pause, call.deadline)
 
     def _look_around(self) -> None:
-        """Once a second: named responses to adopt, and overdue reviews. Once a minute: the audit
-        seal, and files that nobody submitted."""
+        """Once a second: overdue reviews, and what other apps look after. Once a minute: the audit seal, and files that nobody
+        submitted."""
         now = self.clock()
         if now - self._looked_around < LOOK_AROUND_EVERY:
             return
         self._looked_around = now
-        for receipt in WebhookReceipt.objects.due(now).order_by("next_check_at")[:20]:
-            self._take_up_receipt(receipt, now)
         overdue = Gate.objects.filter(closed_at=None, expires=True, due_at__lte=now)
         for job_id in overdue.values_list("job_id", flat=True)[:50]:
             try:
-                outcomes.review_overdue(job_id, now=now)
+                lapses.review_overdue(job_id, now=now)
             except Exception:
                 logger.exception("the overdue review of job %s could not be handled", job_id)
+        signals.looked_around.send_robust(Sweep, now=now)
         if now - self._sealed >= SEAL_EVERY:
             self._sealed = now
             audit.seal(now=now, at_most_every=SEAL_EVERY)
             uploads.delete_expired(now)
 
-    def _take_up_receipt(self, receipt: WebhookReceipt, now: datetime) -> None:
-        claimed = WebhookReceipt.objects.filter(
-            pk=receipt.pk, next_check_at=receipt.next_check_at
-        ).update(next_check_at=now + RECEIPT_LEASE)
-        if not claimed:
-            return
-        known = Turn.objects.filter(response_id=receipt.response_id).first()
-        if known:
-            # The create was answered in the meantime.
-            Attempt.objects.filter(pk=known.attempt_id, ended_at=None).update(next_check_at=now)
-            _close(receipt, "known")
-            return
-        self.requests += 1
-        task = self.loop.create_task(self.provider.retrieve(receipt.response_id))
-        self.calls[task] = Adoption(receipt)
-
-    def _adopt(
-        self,
-        receipt: WebhookReceipt,
-        response: ProviderResponse | None,
-        error: BaseException | None,
-    ) -> None:
-        if response is not None:
-            try:
-                turn = _turn_named_by(response)
-                if turn is None:
-                    _close(receipt, "not ours")
-                else:
-                    taken = outcomes.accepted(turn.pk, response, now=self.clock(), adopted=True)
-                    _close(receipt, "adopted" if taken else "second response")
-                return
-            except DATABASE_AWAY:
-                raise
-            except Exception:
-                logger.exception("the response %s could not be adopted", response.id)
-        elif isinstance(error, NotFound) and receipt.failures:
-            _close(receipt, "not found")
-            return
-        if receipt.failures + 1 >= RECEIPT_TRIES:
-            _close(receipt, "given up")
-        else:
-            pause = policy.lookup_delay(receipt.failures + 1)
-            WebhookReceipt.objects.filter(pk=receipt.pk).update(
-                failures=F("failures") + 1, next_check_at=self.clock() + pause
-            )
-
     def _renew(self) -> None:
         moment = time.monotonic()
         if self.calls and moment - self._renewed >= RENEW_EVERY:
             self._renewed = moment
-            ids = [call.attempt_id for call in self.calls.values() if isinstance(call, Call)]
-            leases.renew(ids, self.token, now=self.clock())
+            held: dict[type[DueRow], list[Any]] = {}
+            for call in self.calls.values():
+                if isinstance(call, Call):
+                    held.setdefault(Attempt, []).append(call.attempt_id)
+                elif isinstance(call, Errand):
+                    held.setdefault(call.kind.model, []).append(call.row_id)
+            for model, ids in held.items():
+                leases.renew(model, ids, self.token, now=self.clock())
 
-    def _poison_kept_apart(self, attempt: Attempt | UUID) -> "_PoisonKeptApart":
-        return _PoisonKeptApart(attempt if isinstance(attempt, UUID) else attempt.pk, self.clock)
 
-
-class _PoisonKeptApart:
-    """A row whose handling breaks is logged and put off, so that it cannot stop the others."""
-
-    def __init__(self, attempt_id: UUID, clock: Callable[[], datetime]) -> None:
-        self.attempt_id = attempt_id
-        self.clock = clock
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
-        # A database that is away is no fault of the row: what came back is written again later.
-        if not isinstance(error, Exception) or isinstance(error, DATABASE_AWAY):
-            return False
-        logger.error("attempt %s could not be handled", self.attempt_id, exc_info=error)
-        attempt = Attempt.objects.get(pk=self.attempt_id)
-        pause = min(POISON_PAUSE * 2 ** min(attempt.failures, 7), 3600.0)
-        Attempt.objects.filter(pk=attempt.pk).update(
-            failures=F("failures") + 1,
-            next_check_at=self.clock() + timedelta(seconds=pause),
-            **lifecycle.LET_GO,
-        )
-        return True
+def _names_no_copy(turn: Turn) -> bool:
+    """Whether the request rests on a response before it, which has the documents."""
+    return turn.number > 1 and turn.attempt.job.carry == Carry.FILES
 
 
 def _cancels_now(attempt: Attempt) -> bool:
     """Whether the next call is a cancel. After one that failed comes a look, then another cancel:
     a cancel that is refused for good must not keep us from seeing how the response ends."""
     return attempt.cancel_sent_at is None and attempt.failures % 2 == 0
-
-
-def _turn_named_by(response: ProviderResponse) -> Turn | None:
-    """The turn that a response's metadata names, if the job and the attempt fit."""
-    named = response.metadata
-    try:
-        turn_id = UUID(str(named.get("turn", "")))
-    except ValueError:
-        return None
-    turn = Turn.objects.select_related("attempt").filter(pk=turn_id).first()
-    if turn is None:
-        return None
-    ours = (str(turn.attempt.job_id), str(turn.attempt_id))
-    return turn if (named.get("job"), named.get("attempt")) == ours else None
-
-
-def _close(receipt: WebhookReceipt, outcome: str) -> None:
-    WebhookReceipt.objects.filter(pk=receipt.pk).update(outcome=outcome, next_check_at=None)
-    if outcome in ("adopted", "known") or not receipt.webhook_id.startswith(NAMED_BY_OPERATOR):
-        return
-    named = receipt.webhook_id.removeprefix(NAMED_BY_OPERATOR)[:36]
-    text = f"The response {receipt.response_id} that an operator named is of no use: {outcome}."
-    with lifecycle.locked(UUID(named)) as job:
-        reason = Reason("named_response_unusable", text)
-        lifecycle.record(job, Verb.WAITING, now=timezone.now(), reason=reason)

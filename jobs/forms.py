@@ -2,12 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django import forms
 
-from jobs.actions import InputProblem, input_problems
+from jobs.inputs import InputProblem, input_problems
 from jobs.models import JobType
 from jobs.questions import LEFT_OUT, OtherInputs, Question, question, sentence
 from jobs.schemas import FormSchema
@@ -92,6 +93,32 @@ class InputForm(forms.Form):
             for text in map(str, field.errors):
                 said.append((at, text if text.startswith(label) else f"{label}: {text}"))
         return said + [("id_files", text) for text in self.file_problems]
+
+
+class FollowUpForm(InputForm):
+    """A question about a result with these `sections`, which are to choose from; about `section`,
+    if that is one of them."""
+
+    def __init__(
+        self,
+        job_type: JobType,
+        data: Mapping[str, Any] | None = None,
+        *,
+        sections: Sequence[str],
+        section: str = "",
+    ) -> None:
+        known = {"section": section} if section in sections else {}
+        super().__init__(job_type, data, before=known)
+        name, field = _html_name("section"), self.questions.get("section")
+        if field is None:
+            return
+        if not sections:
+            del self.questions["section"], self.fields[name]
+            return
+        schema = {**field.asked.schema, "enum": list(sections)}
+        choice = question(replace(field.asked, schema=schema))
+        choice.initial = known.get("section")
+        self.questions["section"] = self.fields[name] = choice
 
 
 def _html_name(key: str) -> str:

@@ -27,15 +27,16 @@ def made_at(id: uuid.UUID) -> datetime:
     return datetime.fromtimestamp((id.int >> 80) / 1000, UTC)
 
 
-def new_ref() -> str:
-    """A random reference such as ``J-7K3M9QX``. Unique by the database, not by this function."""
-    return "J-" + "".join(secrets.choice(ALPHABET) for _ in range(REF_LENGTH))
+def new_ref(kind: str = "J") -> str:
+    """A random reference such as ``J-7K3M9QX``. Unique by the database, not by this function.
+    `kind` is "J" for a job and "D" for a document of the library."""
+    return f"{kind}-" + "".join(secrets.choice(ALPHABET) for _ in range(REF_LENGTH))
 
 
-def read_ref(text: str) -> str:
+def read_ref(text: str, kind: str = "J") -> str:
     """The reference that somebody meant: any case, with or without ``J-``, O for 0, I or L for 1."""
-    bare = text.strip().upper().removeprefix("J-")
-    return "J-" + bare.translate(str.maketrans("OIL\0", "011\ufffd"))
+    bare = text.strip().upper().removeprefix(f"{kind}-")
+    return f"{kind}-" + bare.translate(str.maketrans("OIL\0", "011\ufffd"))
 
 
 def is_ref(text: str) -> bool:

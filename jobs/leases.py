@@ -7,7 +7,7 @@ the lease lapses; whoever lost one finds its token gone and writes nothing.
 import os
 import socket
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from django.db.models import F, Field, Q
 from django.utils import timezone
 
 from jobs.models import Attempt, State, SweepSlot
-from jobs.models.attempts import AttemptQuerySet
+from jobs.models.due import DueQuerySet, DueRow
 
 #: How long a claim on an attempt holds without being renewed.
 ATTEMPT_LEASE = timedelta(seconds=15)
@@ -52,13 +52,29 @@ def claim_due(token: UUID, *, now: datetime, limit: int, submits: int | None = N
     return ids
 
 
-def _hold(due: AttemptQuerySet, limit: int) -> list[UUID]:
+def claim_rows(
+    model: type[DueRow], token: UUID, *, now: datetime, limit: int, skip: Collection[Any] = ()
+) -> list[Any]:
+    """Claim up to `limit` due rows of a kind, the longest overdue first, and answer them."""
+    rows: Any = model._default_manager
+    due = rows.due(now).exclude(pk__in=list(skip)).order_by("next_check_at")
+    if limit <= 0 or not due.exists():
+        return []
+    with transaction.atomic():
+        ids = list(due.select_for_update(skip_locked=True).values_list("pk", flat=True)[:limit])
+        rows.filter(pk__in=ids).update(
+            lease_token=token, lease_until=now + ATTEMPT_LEASE, strikes=F("strikes") + 1
+        )
+    return list(rows.filter(pk__in=ids))
+
+
+def _hold(due: DueQuerySet[Attempt], limit: int) -> list[UUID]:
     rows = due.select_for_update(skip_locked=True).values_list("pk", flat=True)
     return list(rows[:limit])
 
 
-def renew(ids: Iterable[UUID], token: UUID, *, now: datetime) -> None:
-    Attempt.objects.filter(pk__in=list(ids), lease_token=token).update(
+def renew(model: type[DueRow], ids: Iterable[Any], token: UUID, *, now: datetime) -> None:
+    model._default_manager.filter(pk__in=list(ids), lease_token=token).update(
         lease_until=now + ATTEMPT_LEASE
     )
 

@@ -7,23 +7,30 @@ in the chain, the status it tells of and the gate that goes with it are one fact
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Q
 
+from jobs import ladder, signals
 from jobs.audit import event_hash
 from jobs.models import (
+    AWAY,
     ENDED,
     SETTLED,
+    Approval,
     Attempt,
+    Carried,
     Cause,
     Event,
     Gate,
     GateKind,
     Job,
+    ProviderFile,
+    ProviderStore,
     Result,
     State,
     Status,
@@ -76,8 +83,9 @@ ATTEMPT_TRANSITIONS: Mapping[State, frozenset[State]] = {
             State.INCOMPLETE,
         }
     ),
-    State.LIVE: ENDED,
-    State.UNKNOWN: ENDED | {State.LIVE},
+    # A turn that ended with tool calls goes on with another.
+    State.LIVE: ENDED | {State.SUBMITTING},
+    State.UNKNOWN: ENDED | {State.LIVE, State.SUBMITTING},
     State.SUCCEEDED: frozenset(),
     State.INCOMPLETE: frozenset(),
     State.FAILED: frozenset(),
@@ -87,6 +95,9 @@ ATTEMPT_TRANSITIONS: Mapping[State, frozenset[State]] = {
 
 #: What an attempt's row gets with anything that is written down after a claim.
 LET_GO: Mapping[str, None | int] = {"lease_token": None, "lease_until": None, "strikes": 0}
+
+#: What an open gate gets that nobody has open.
+UNHELD: Mapping[str, None] = {"claimed_by": None, "claimed_at": None, "claimed_until": None}
 
 #: What a job's event names as its actor where no person acted.
 SYSTEM = "Jobsite"
@@ -160,6 +171,7 @@ def record(
     event.hash = event_hash(event, job.event_head)
     event.save(force_insert=True)
     _write(job, event_count=event.seq, event_head=event.hash, updated_at=now)
+    signals.recorded.send(Event, job=job, event=event)
     return event
 
 
@@ -191,6 +203,8 @@ def move(
         raise IllegalMove(f"{job.ref}: a job needs review if and only if a gate opens with it.")
     if source is Status.NEEDS_REVIEW:
         _close_gate(job, outcome=verb, now=now)
+        if to is not Status.RUNNING:
+            _end_open_attempt(job, now=now)
     _write(
         job,
         only_if={"status": source},
@@ -212,6 +226,8 @@ def move(
         to_status=to,
         data=data,
     )
+    if to in SETTLED:
+        _leave_nothing_behind(job, now=now)
 
 
 def explain(job: Job, reason: Reason, *, now: datetime) -> None:
@@ -230,15 +246,91 @@ def note(job: Job, **fields: Any) -> None:
     _write(job, **fields)
 
 
-def raise_gate(job: Job, gate: Gate, *, due_at: datetime) -> None:
-    """Lift the open gate of a `locked` job to the next level."""
-    moved = Gate.objects.filter(pk=gate.pk, closed_at=None, level=gate.level).update(
-        level=gate.level + 1, due_at=due_at
+def raise_gate(job: Job, gate: Gate, *, now: datetime) -> None:
+    """Lift the open gate of a `locked` job to the next level, with that one's time. Nobody there
+    has approved it yet, nor was asked to, nor has it open."""
+    if gate.level >= ladder.top(job.job_type):
+        raise IllegalMove(f"{job.ref}: there is no level above {gate.level}.")
+    pinned = ladder.pinned(job.ruling_types(), gate.level + 1, now=now)
+    _change(job, gate, **pinned, **UNHELD, **_new_ballot(gate), assignee=None)
+
+
+def rejudge(job: Job, gate: Gate, *, content_hash: str, reasons: tuple[Reason, ...]) -> None:
+    """Let the open gate of a `locked` job ask about other content, or for other reasons. Whoever
+    looked at the content before names its hash, and is refused; whoever approved that before is not
+    counted for this."""
+    said = [{"code": reason.code, "text": reason.text} for reason in reasons]
+    anew = _new_ballot(gate) if content_hash != gate.content_hash else {}
+    _change(job, gate, content_hash=content_hash, reasons=said, **anew)
+
+
+def assign(job: Job, gate: Gate, person: User | None) -> None:
+    """Ask `person` to decide at the open gate of a `locked` job, or nobody in particular. Whoever
+    else has it open loses their hold."""
+    _change(job, gate, assignee=person, **(UNHELD if gate.claimed_by != person else {}))
+
+
+def count_approval(
+    job: Job,
+    gate: Gate,
+    actor: User,
+    *,
+    of: str,
+    lapsed: Mapping[int, str] | None = None,
+    now: datetime,
+) -> bool:
+    """Count a person's approval at the open gate of a `locked` job: whether it is the last that is
+    needed. `of` is the hash of what exactly is approved: where those before approved something
+    else, the count begins anew with this one. `lapsed` are the keys of those before that count no
+    more, and why. Whoever gave one that is not the last lets go of the gate, and it waits for
+    somebody else.
+
+    A person's second approval of the same thing breaks a constraint (`IntegrityError`)."""
+    _lapse(job, gate, lapsed or {}, now=now)
+    if gate.given and gate.approved_hash != of:
+        _change(job, gate, **_new_ballot(gate))
+    Approval.objects.create(gate=gate, ballot=gate.ballot, actor=actor, at=now)
+    more: dict[str, Any] = {}
+    if gate.given + 1 < gate.approvals:
+        more |= UNHELD if gate.claimed_by == actor else {}
+        more |= {"assignee": None} if gate.assignee == actor else {}
+    _change(job, gate, given=gate.given + 1, approved_hash=of, **more)
+    return gate.given >= gate.approvals
+
+
+def _lapse(job: Job, gate: Gate, lapsed: Mapping[int, str], *, now: datetime) -> None:
+    rows = Approval.objects.filter(gate=gate, ballot=gate.ballot, lapsed_at=None)
+    gone = sum(
+        rows.filter(pk=key).update(lapsed_at=now, lapsed_why=why) for key, why in lapsed.items()
     )
+    if gone:
+        _change(job, gate, given=gate.given - gone)
+
+
+def watch_again(job: Job, gate: Gate, *, now: datetime) -> None:
+    """What was to be done by itself at the open gate of a `locked` job is done until `now`."""
+    _change(job, gate, **ladder.to_come(gate, now))
+
+
+def _new_ballot(gate: Gate) -> dict[str, Any]:
+    return {"ballot": gate.ballot + 1, "given": 0, "approved_hash": ""}
+
+
+def _change(job: Job, gate: Gate, **fields: Any) -> None:
+    """Compare-and-set on an open gate and on the object, together."""
+    moved = Gate.objects.filter(
+        pk=gate.pk,
+        closed_at=None,
+        level=gate.level,
+        ballot=gate.ballot,
+        given=gate.given,
+        content_hash=gate.content_hash,
+        watch_at=gate.watch_at,
+    ).update(**fields)
     if not moved:
         raise Superseded(f"{job.ref}: the review has moved on.")
-    gate.level += 1
-    gate.due_at = due_at
+    for name, value in fields.items():
+        setattr(gate, name, value)
 
 
 def open_attempt(
@@ -285,16 +377,16 @@ def _open_gate(job: Job, spec: GateSpec, *, now: datetime) -> Gate:
     # What was escalated once stays so: canceling and trying again is no way down.
     highest = job.gates.aggregate(level=Max("level"))["level"]
     return Gate.objects.create(
-        level=highest or 1,
+        **ladder.pinned(job.ruling_types(), highest or 1, now=now),
         job=job,
+        workspace_id=job.workspace_id,
+        prompt_version_id=job.prompt_version_id,
         attempt=spec.attempt,
         result=spec.result,
         kind=spec.kind,
         reasons=[{"code": reason.code, "text": reason.text} for reason in spec.reasons],
         content_hash=spec.content_hash,
         opened_at=now,
-        due_at=now + timedelta(seconds=job.job_type.review_within),
-        expires=job.job_type.expire_overdue_review,
     )
 
 
@@ -305,6 +397,34 @@ def _close_gate(job: Job, *, outcome: str, now: datetime) -> None:
     )
     if not closed:
         raise Superseded(f"{job.ref} was decided already.")
+
+
+def _end_open_attempt(job: Job, *, now: datetime) -> None:
+    """The attempt that waited for a tool call goes no further."""
+    for attempt in job.attempts.filter(state=State.SUBMITTING):
+        move_attempt(attempt, State.CANCELED, now=now, cost_usd=turns_cost(attempt))
+
+
+def turns_cost(attempt: Attempt) -> Decimal | None:
+    """What an attempt has cost; None as soon as a turn that was sent has no known cost."""
+    costs = attempt.turns.filter(sent_at__isnull=False).values_list("cost_usd", flat=True)
+    return None if None in costs else sum((cost for cost in costs if cost), Decimal(0))
+
+
+def job_cost(job: Job) -> Decimal | None:
+    """All attempts together; unknown as soon as a turn that may have cost something is unknown. A
+    turn that still runs is left out."""
+    sent = Turn.objects.filter(attempt__job=job, sent_at__isnull=False)
+    runs = Q(attempt__ended_at__isnull=True, ended_at__isnull=True)
+    costs = list(sent.exclude(runs).values_list("cost_usd", flat=True))
+    return None if None in costs else sum((cost for cost in costs if cost), Decimal(0))
+
+
+def _leave_nothing_behind(job: Job, *, now: datetime) -> None:
+    """Copies of a settled job's documents at the provider are due to be deleted."""
+    away = sorted(AWAY | {Carried.WANTED})
+    ProviderFile.objects.filter(job=job, state__in=away).update(next_check_at=now)
+    ProviderStore.objects.filter(job=job, state__in=away).update(next_check_at=now)
 
 
 def _write(job: Job, *, only_if: Mapping[str, Any] | None = None, **fields: Any) -> None:

@@ -260,10 +260,13 @@ class Listing:
 
     def _result_says(self, word: str) -> Q:
         """As `jobs.access` has it: a requester reads the result of a completed job."""
-        results = Result.objects.filter(_contains("text", word), attempt__job=OuterRef("pk"))
+        produced, edited = _contains("text", word), _contains("edit__text", word)
+        results = Result.objects.filter(attempt__job=OuterRef("pk"))
         if self.sees_all:
-            return _any(results)
-        return Q(status=Status.COMPLETED) & _any(results.filter(deliverable=True))
+            return _any(results.filter(produced | edited))
+        # What a reviewer has taken out is not to be found.
+        read = results.filter(Q(produced, edit=None) | edited, deliverable=True)
+        return Q(status=Status.COMPLETED) & _any(read)
 
 
 def _any(texts: QuerySet[Any]) -> Q:

@@ -1,4 +1,4 @@
-"""What an answer of the provider, or the lack of one, does to its attempt and its job.
+"""What an answer of the provider does to its attempt and its job.
 
 Each function takes what came back from one call and writes it down, in one transaction that holds
 the job. All may be called late or twice: what the job has become meanwhile wins, and the answer is
@@ -12,12 +12,11 @@ from uuid import UUID
 
 from django_q.tasks import async_task
 
-from jobs import lifecycle, policy, results, settling
-from jobs.access import UNKNOWN_SUBMIT
+from jobs import lapses, lifecycle, live, policy, results, settling
+from jobs.access import FILES_MISSING
 from jobs.lifecycle import PROVIDER, Reason
 from jobs.models import (
     Attempt,
-    Cause,
     Job,
     State,
     Status,
@@ -27,10 +26,12 @@ from jobs.models import (
 from jobs.provider.errors import (
     AccountProblem,
     CannotCancel,
+    FilesUnavailable,
     NotFound,
     NotStarted,
     OutcomeUnknown,
     ProviderError,
+    Refused,
 )
 from jobs.provider.payloads import ProviderResponse
 from jobs.results import Read
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 #: The reason of a running job whose provider does not answer.
 SILENT = "provider_silent"
+#: The code of a refusal: the response that a create follows is not there.
+PREVIOUS_GONE = "previous_response_not_found"
 #: Characters of a provider's sentence that are kept.
 MOST_ERROR_TEXT = 1_000
 #: How long an ended attempt is tidied up behind.
@@ -58,12 +61,14 @@ def accepted(turn_id: UUID, response: ProviderResponse, *, now: datetime, adopte
     turn = _turn(turn_id)
     found = results.read(turn, response) if response.state is not State.LIVE else None
     with lifecycle.locked(turn.attempt.job_id) as job:
-        attempt, turn = _current(turn_id)
+        attempt, turn = lapses.current(turn_id)
         if turn.response_id and turn.response_id != response.id:
             logger.error("%s: a second response, %s, for one turn", job.ref, response.id)
             reason = Reason("second_response", f"OpenAI has a second response, {response.id}.")
             lifecycle.record(job, Verb.LATE_ANSWER, now=now, by=PROVIDER, reason=reason)
             return False
+        if _has_gone_on(attempt, turn):
+            return True
         first_seen = not turn.response_id
         Turn.objects.filter(pk=turn.pk).update(
             response_id=response.id,
@@ -99,13 +104,16 @@ def accepted(turn_id: UUID, response: ProviderResponse, *, now: datetime, adopte
                 error_text="",
                 next_check_at=now + timedelta(seconds=policy.FIRST_CHECK),
             )
+            live.begin(turn, now=now)
     return True
 
 
 def not_accepted(turn_id: UUID, error: ProviderError, *, now: datetime) -> None:
     """A create failed: before anything was started, for good, or nobody knows."""
-    with lifecycle.locked(_job_of(turn_id)) as job:
-        attempt, turn = _current(turn_id)
+    with lifecycle.locked(lapses.job_of(turn_id)) as job:
+        attempt, turn = lapses.current(turn_id)
+        if _has_gone_on(attempt, turn):
+            return
         code, text = clean(error.code)[:60], clipped(clean(error.text), MOST_ERROR_TEXT)
         if attempt.state == State.UNKNOWN and not isinstance(error, OutcomeUnknown):
             # The lease had lapsed while the answer was on its way, and it says that nothing began.
@@ -113,12 +121,12 @@ def not_accepted(turn_id: UUID, error: ProviderError, *, now: datetime) -> None:
         if attempt.state != State.SUBMITTING:
             return
         if isinstance(error, OutcomeUnknown):
-            _becomes_unknown(job, attempt, turn, now=now, why=text)
+            lapses.becomes_unknown(job, attempt, turn, now=now, why=text)
         elif isinstance(error, NotStarted):
             Turn.objects.filter(pk=turn.pk).update(sent_at=None)
             failures = attempt.failures + 1
             pause = policy.submit_delay(failures, retry_after=error.retry_after)
-            limit = deadline(job, attempt)
+            limit = lapses.deadline(job, attempt)
             due_at = min(now + pause, limit)
             Attempt.objects.filter(pk=attempt.pk).update(
                 failures=failures,
@@ -131,40 +139,28 @@ def not_accepted(turn_id: UUID, error: ProviderError, *, now: datetime) -> None:
             then = f"{'Next try' if due_at < limit else 'It expires'} at {settling.clock(due_at)}."
             said = f"OpenAI has not taken it yet: {settling.sentence(text)} {then}"
             lifecycle.explain(job, Reason(f"not_started_{code}"[:60], said), now=now)
+        elif _can_do_without(job, turn, error):
+            _send_with_text(job, attempt, turn, now=now)
         else:
             settling.fail(job, attempt, Reason(code, text), now=now, cost=Decimal(0))
             if isinstance(error, AccountProblem):
                 _alert(job, code, text)
 
 
-def send_never_answered(turn_id: UUID, *, now: datetime) -> None:
-    """The holder of a sent create died before it wrote the answer down."""
-    with lifecycle.locked(_job_of(turn_id)) as job:
-        attempt, turn = _current(turn_id)
-        if attempt.state == State.SUBMITTING and turn.sent_at:
-            why = "The process that submitted it ended before the answer came."
-            _becomes_unknown(job, attempt, turn, now=now, why=why)
+def _can_do_without(job: Job, turn: Turn, error: ProviderError) -> bool:
+    """Whether a refused follow-up can be sent again with the stored text instead: once."""
+    gone = isinstance(error, Refused) and error.code == PREVIOUS_GONE
+    return gone and job.is_follow_up and turn.number == 1 and not turn.previous_gone
 
 
-def unknown_wait_over(turn_id: UUID, *, now: datetime) -> None:
-    """No news of an unknown submit within the type's wait."""
-    with lifecycle.locked(_job_of(turn_id)) as job:
-        attempt, _turn = _current(turn_id)
-        if attempt.state != State.UNKNOWN:
-            return
-        reason = Reason(
-            UNKNOWN_SUBMIT,
-            "Nobody knows whether OpenAI started this: no answer came. "
-            "A retry may pay for the same work twice.",
-        )
-        again = job.job_type.may_pay_twice and not job.cancel_requested_at
-        if again and policy.tries_in_series(settling.causes(job)) < job.job_type.max_attempts:
-            lifecycle.move_attempt(
-                attempt, State.FAILED, now=now, error_code=reason.code, error_text=reason.text
-            )
-            settling.retry_by_itself(job, reason, now=now)
-        else:
-            settling.fail(job, attempt, reason, now=now, cost=None)
+def _send_with_text(job: Job, attempt: Attempt, turn: Turn, *, now: datetime) -> None:
+    """The refusal says that nothing was started, so nothing is paid twice."""
+    Turn.objects.filter(pk=turn.pk).update(sent_at=None, previous_gone=True)
+    Attempt.objects.filter(pk=attempt.pk).update(
+        checks=attempt.checks + 1, next_check_at=now, **lifecycle.LET_GO
+    )
+    text = "OpenAI no longer has the response before it: the stored result goes along instead."
+    lifecycle.explain(job, Reason("previous_gone", text), now=now)
 
 
 def looked_up(
@@ -181,16 +177,18 @@ def looked_up(
     turn = _turn(turn_id)
     found = None
     if response.state is not State.LIVE:
-        found = results.read(turn, response) if reads else results.unread(response)
+        found = results.read(turn, response) if reads else results.unread(turn, response)
     with lifecycle.locked(turn.attempt.job_id) as job:
-        attempt, turn = _current(turn_id)
+        attempt, turn = lapses.current(turn_id)
+        if not found and _has_gone_on(attempt, turn):
+            return
         Turn.objects.filter(pk=turn.pk).update(provider_status=clean(response.status))
         if found and turn.payload is None:
             settling.finish(job, attempt, turn, found, now=now)
         elif found:
             _differs_later(job, attempt, turn, found, now=now)
         else:
-            _still_running(job, attempt, response, now=now, was_due_at=was_due_at)
+            _still_running(job, attempt, turn, response, now=now, was_due_at=was_due_at)
 
 
 def cancel_sent(turn_id: UUID, *, now: datetime) -> None:
@@ -208,8 +206,10 @@ def lookup_failed(
     if isinstance(error, CannotCancel):
         cancel_sent(turn_id, now=now)
         return
-    with lifecycle.locked(_job_of(turn_id)) as job:
-        attempt, turn = _current(turn_id)
+    with lifecycle.locked(lapses.job_of(turn_id)) as job:
+        attempt, turn = lapses.current(turn_id)
+        if _has_gone_on(attempt, turn):
+            return
         if isinstance(error, NotFound):
             _missing(job, attempt, turn, now=now)
             return
@@ -220,7 +220,7 @@ def lookup_failed(
             # Somebody has pulled the check nearer, to cancel or by a webhook.
             due_at = now + policy.lookup_delay(1)
         if attempt.is_open:
-            due_at = min(due_at, deadline(job, attempt))
+            due_at = min(due_at, lapses.deadline(job, attempt))
         Attempt.objects.filter(pk=attempt.pk).update(
             failures=failures,
             checks=attempt.checks + 1,
@@ -239,80 +239,25 @@ def lookup_failed(
                 if failures == SAYS_SO_AFTER:
                     _alert(job, code, text)
                 return
+            if isinstance(error, FilesUnavailable):
+                text = f"A file of it could not be fetched {failures} times. It is tried again."
+                lifecycle.explain(job, Reason(FILES_MISSING, text), now=now)
+                return
             text = f"OpenAI has not answered {failures} times{heard}. It is asked again."
             lifecycle.explain(job, Reason(SILENT, text), now=now)
-
-
-def deadline(job: Job, attempt: Attempt) -> datetime:
-    """When the job expires unless this attempt moves on. An automatic retry has started before."""
-    waits = attempt.state == State.SUBMITTING and attempt.cause != Cause.AUTOMATIC
-    return job.start_by if waits else job.finish_by
-
-
-def deadline_passed(turn_id: UUID, *, now: datetime) -> None:
-    """The job was to start, or to finish, by now."""
-    with lifecycle.locked(_job_of(turn_id)) as job:
-        attempt, turn = _current(turn_id)
-        if not attempt.is_open or job.status not in (Status.QUEUED, Status.RUNNING):
-            return
-        limit = deadline(job, attempt)
-        lifecycle.move_attempt(
-            attempt,
-            State.FAILED if attempt.state == State.UNKNOWN else State.CANCELED,
-            now=now,
-            error_code="deadline",
-            # What still runs at the provider is canceled there, behind the settled job.
-            next_check_at=now if turn.response_id else None,
-        )
-        lifecycle.note(job, cost_usd=settling.job_cost(job))
-        if job.cancel_requested_at:
-            settling.settle_canceled(job, "Canceled; OpenAI never confirmed it.", now=now)
-            return
-        what = "started" if limit == job.start_by else "finished"
-        lifecycle.move(
-            job,
-            Status.EXPIRED,
-            verb=Verb.EXPIRED,
-            now=now,
-            reason=Reason(f"not_{what}", f"It had not {what} by {settling.clock(limit)}."),
-            progress_message="Expired",
-        )
-
-
-def review_overdue(job_id: UUID, *, now: datetime) -> None:
-    """Nobody decided in time, and the type says that this expires the job."""
-    with lifecycle.locked(job_id) as job:
-        gate = job.open_gate
-        if gate is None or not gate.expires or gate.due_at > now:
-            return
-        lifecycle.move(
-            job,
-            Status.EXPIRED,
-            verb=Verb.EXPIRED,
-            now=now,
-            reason=Reason("review_overdue", f"Nobody decided by {settling.clock(gate.due_at)}."),
-            progress_message="Expired",
-        )
-
-
-def cannot_be_sent(turn_id: UUID, text: str, *, now: datetime) -> None:
-    """The request could not even be made: a document's file is gone or changed."""
-    with lifecycle.locked(_job_of(turn_id)) as job:
-        attempt, _turn = _current(turn_id)
-        if attempt.state == State.SUBMITTING:
-            settling.fail(job, attempt, Reason("document_unusable", text), now=now, cost=Decimal(0))
 
 
 def _still_running(
     job: Job,
     attempt: Attempt,
+    turn: Turn,
     response: ProviderResponse,
     *,
     now: datetime,
     was_due_at: datetime | None,
 ) -> None:
     """The slow path of `engine.write_still_running`: for what has changed besides the clock."""
-    age = (now - (attempt.submitted_at or now)).total_seconds()
+    age = (now - (turn.sent_at or now)).total_seconds()
     if attempt.ended_at and now - attempt.ended_at >= TIDYING_LASTS:
         settling.tidied(attempt)
         return
@@ -323,7 +268,7 @@ def _still_running(
         missing_since=None,
         last_heard_at=now,
         checks=attempt.checks + 1,
-        next_check_at=min(due_at, deadline(job, attempt)) if attempt.is_open else due_at,
+        next_check_at=min(due_at, lapses.deadline(job, attempt)) if attempt.is_open else due_at,
         **lifecycle.LET_GO,
     )
     if job.status == Status.RUNNING and attempt.is_open:
@@ -336,7 +281,8 @@ def _still_running(
 
 def _differs_later(job: Job, attempt: Attempt, turn: Turn, found: Read, *, now: datetime) -> None:
     """An ended turn was looked at again: kept beside the first answer where it says otherwise."""
-    settling.tidied(attempt)
+    if not attempt.is_open:
+        settling.tidied(attempt)
     body = found.response.body
     if body == bytes(turn.payload or b"") or turn.late_payload is not None:
         return
@@ -369,21 +315,6 @@ def _missing(job: Job, attempt: Attempt, turn: Turn, *, now: datetime) -> None:
         settling.move_to(job, Status.FAILED, Verb.FAILED, Reason("lost_at_provider", text), now=now)
 
 
-def _becomes_unknown(job: Job, attempt: Attempt, turn: Turn, *, now: datetime, why: str) -> None:
-    until = max(now, (turn.sent_at or now) + timedelta(seconds=job.job_type.unknown_wait))
-    lifecycle.move_attempt(
-        attempt,
-        State.UNKNOWN,
-        now=now,
-        error_code="no_answer",
-        error_text=why,
-        checks=attempt.checks + 1,
-        next_check_at=until,
-    )
-    text = f"It may have started: {settling.sentence(why)} News is waited for until {settling.clock(until)}."
-    settling.start(job, attempt, now=now, reason=Reason("may_have_started", text))
-
-
 def _alert(job: Job, code: str, text: str) -> None:
     async_task("jobs.tasks.alert_operators", code=code, text=text, ref=job.ref)
 
@@ -398,11 +329,7 @@ def _turn(turn_id: UUID) -> Turn:
     ).get(pk=turn_id)
 
 
-def _job_of(turn_id: UUID) -> UUID:
-    return Turn.objects.values_list("attempt__job_id", flat=True).get(pk=turn_id)
-
-
-def _current(turn_id: UUID) -> tuple[Attempt, Turn]:
-    """The rows as they are now that the job is held."""
-    turn = Turn.objects.select_related("attempt").get(pk=turn_id)
-    return turn.attempt, turn
+def _has_gone_on(attempt: Attempt, turn: Turn) -> bool:
+    """Whether the attempt waits for a later turn by now: another sweep, or a webhook, had the
+    answer first."""
+    return attempt.is_open and turn.ended_at is not None

@@ -1,13 +1,11 @@
-"""The rules, pure: what needs a person, what is tried again, when to look next."""
+"""The rules, pure: what is tried again, when to look next. `jobs.reviewing` says what is reviewed."""
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from jobs.evidence import Warned
-from jobs.lifecycle import Reason
-from jobs.models import Cause, JobType, OnIncomplete, Review
+from jobs.models import Cause, JobType, OnIncomplete
 
 #: Codes of a failed response that a second try may not meet (the SDK's ResponseError codes).
 TRANSIENT = frozenset({"server_error", "rate_limit_exceeded", "vector_store_timeout"})
@@ -20,6 +18,8 @@ LONGEST_GAP = 60.0
 LONGEST_GAP_WITH_WEBHOOKS = 300.0
 LONGEST_BACKOFF = 120.0
 SECOND_LOOK = 8.0
+#: Failed looks in a row after which an answer is taken without the files that it names.
+FILE_TRIES = 8
 
 
 @dataclass(frozen=True)
@@ -28,23 +28,6 @@ class Typical:
 
     median: float
     most: float
-
-
-def review_reasons(
-    job_type: JobType, warnings: Sequence[Warned], *, incomplete: bool
-) -> tuple[Reason, ...]:
-    """Why a person must see this result first. Empty: nobody has to."""
-    reasons = []
-    if incomplete:
-        reasons.append(Reason("incomplete", "The answer is incomplete: this is a partial result."))
-    if job_type.review == Review.ALWAYS:
-        reasons.append(Reason("always", "Results of this type are always reviewed."))
-    if warnings and job_type.review != Review.NEVER:
-        count = len(warnings)
-        # Not what it says: that may quote a result which the requester must not read yet.
-        text = "There is a warning." if count == 1 else f"There are {count} warnings."
-        reasons.append(Reason("warnings", text))
-    return tuple(reasons)
 
 
 def fails_when_incomplete(job_type: JobType) -> bool:
@@ -111,6 +94,11 @@ def check_delay(
             gap = min(gap, max(FIRST_MINUTE_GAP, (typical.most - age) / 3))
         gap = min(gap, longest)
     return timedelta(seconds=gap * (1 - 0.2 * chance))
+
+
+def index_delay(age: timedelta) -> timedelta:
+    """The pause until the next look at a vector store that is being indexed."""
+    return timedelta(seconds=min(max(0.5, age.total_seconds() / 10), 5.0))
 
 
 def _backoff(

@@ -1,10 +1,19 @@
 """Everything about one job, as one document: what the commands print, and programs read."""
 
+import json
 from typing import Any
 
+from django.db.models import QuerySet
+
 from jobs.access import Action, allowed_actions
-from jobs.models import Attempt, Event, Gate, Job, Result, Turn, User
-from jobs.text import printable
+from jobs.ballots import ballot
+from jobs.lifecycle import Reason
+from jobs.models import Attempt, Citation, Event, FunctionCall, Job, Result, Turn, User
+from jobs.reviewing import told
+from jobs.text import clipped, printable
+
+#: Citations of this kind are quotes from documents; every other is a source of the text.
+QUOTE = "quote"
 
 
 def job_document(job: Job, *, reader: User | None = None) -> dict[str, Any]:
@@ -16,13 +25,14 @@ def job_document(job: Job, *, reader: User | None = None) -> dict[str, Any]:
     may = allowed_actions(reader, job) if reader else None
     reads = may is None or may[Action.READ_RESULT].allowed
     inspects = may is None or may[Action.INSPECT].allowed
-    attempts = list(job.attempts.order_by("number").prefetch_related("turns"))
+    attempts = list(job.attempts.order_by("number").prefetch_related("turns__function_calls"))
     results = {
-        result.attempt_id: result
+        result.attempt_id: result.as_judged()
         for result in Result.objects.filter(attempt__job=job)
-        .select_related("attempt")
+        .select_related("attempt", "edit__made_by")
         .prefetch_related("citations__document", "tool_calls", "files")
     }
+    parent = _seen_by(reader).filter(follow_ups=job).first()
     last = next((results[a.pk] for a in reversed(attempts) if a.pk in results), None)
     return {
         **job_line(job),
@@ -35,14 +45,16 @@ def job_document(job: Job, *, reader: User | None = None) -> dict[str, Any]:
             for d in job.documents.all()
         ],
         "warnings": job.warnings if reads else [],
-        "parent": job.parent.ref if job.parent else None,
+        "parent": parent.ref if parent else None,
+        "follows": _named(parent) if parent and job.is_follow_up else None,
+        "follow_ups": _follow_ups(job, reader),
         "start_by": job.start_by,
         "finish_by": job.finish_by,
         "cancel_requested": job.cancel_requested_at is not None,
         "attempts": [_attempt(attempt) for attempt in attempts] if inspects else [],
-        "gate": _gate(job.open_gate),
-        "result": _result(last) if reads else None,
-        "events": [_event(event) for event in job.events.order_by("seq")],
+        "gate": _gate(job, inspects=inspects),
+        "result": _result(last, inspects=inspects) if reads else None,
+        "events": [_event(event, inspects=inspects) for event in job.events.order_by("seq")],
     }
 
 
@@ -67,6 +79,19 @@ def job_line(job: Job) -> dict[str, Any]:
     }
 
 
+def _follow_ups(job: Job, reader: User | None) -> list[dict[str, Any]]:
+    asked = _seen_by(reader).filter(parent=job, job_type__follows=True).order_by("id")
+    return [_named(one) for one in asked.only("ref", "status", "input_summary")]
+
+
+def _named(job: Job) -> dict[str, Any]:
+    return {"ref": job.ref, "status": job.status, "summary": job.input_summary}
+
+
+def _seen_by(reader: User | None) -> QuerySet[Job]:
+    return Job.objects.visible_to(reader) if reader else Job.objects.all()
+
+
 def _attempt(attempt: Attempt) -> dict[str, Any]:
     return {
         "number": attempt.number,
@@ -89,16 +114,37 @@ def _turn(turn: Turn) -> dict[str, Any]:
         "provider_status": turn.provider_status,
         "sent_at": turn.sent_at,
         "ended_at": turn.ended_at,
+        "cost": _cost(turn.cost_usd),
+        "calls": [_call(call) for call in turn.function_calls.all()],
     }
 
 
-def _gate(gate: Gate | None) -> dict[str, Any] | None:
+def _call(call: FunctionCall) -> dict[str, Any]:
+    return {
+        "name": call.name,
+        "arguments": call.arguments,
+        "edited_arguments": call.edited_arguments or None,
+        "state": call.state,
+        "outcome": call.outcome or None,
+        "output": call.output,
+    }
+
+
+def _gate(job: Job, *, inspects: bool) -> dict[str, Any] | None:
+    gate = job.open_gate
     if gate is None:
         return None
+    reasons = [Reason(**reason) for reason in gate.reasons]
     return {
         "kind": gate.kind,
         "level": gate.level,
-        "reasons": gate.reasons,
+        "level_name": gate.level_name,
+        "decided_by": gate.role,
+        "approvals": {"given": len(ballot(job).counting), "needed": gate.approvals},
+        "assignee": gate.assignee.get_username() if gate.assignee else None,
+        "reasons": [
+            _reason(one.code, one.text) for one in (reasons if inspects else told(reasons))
+        ],
         "content_hash": gate.content_hash,
         "opened_at": gate.opened_at,
         "due_at": gate.due_at,
@@ -106,7 +152,8 @@ def _gate(gate: Gate | None) -> dict[str, Any] | None:
 
 
 def result_document(result: Result) -> dict[str, Any]:
-    """A result with its evidence, without what the provider said on the way."""
+    """A result with its evidence, without what the provider said on the way; of a reviewer's
+    version, without the quotes that are not in it any more."""
     return {
         "attempt": result.attempt.number,
         "text": result.text,
@@ -118,30 +165,60 @@ def result_document(result: Result) -> dict[str, Any]:
                 "quote": citation.quote,
                 "document": citation.document.name if citation.document else None,
                 "path": citation.path,
-                "start": citation.start,
-                "end": citation.end,
+                "start": citation.start if _is_there(citation, result) else None,
+                "end": citation.end if _is_there(citation, result) else None,
                 "url": citation.url,
                 "title": citation.title,
             }
             for citation in result.citations.all()
+            if citation.kind != QUOTE or _is_there(citation, result)
         ],
         "files": [
             {"name": f.name, "content_type": f.content_type, "size": f.size, "sha256": f.sha256}
             for f in result.files.all()
         ],
         "warnings": result.warnings,
+        "edited": _edited(result),
         "hash": result.content_hash,
     }
 
 
-def _result(result: Result | None) -> dict[str, Any] | None:
+def _is_there(citation: Citation, result: Result) -> bool:
+    """Whether a place of the result is where it was: the offsets of sources are those of the text
+    that the model wrote."""
+    if not result.is_edited:
+        return True
+    said = json.dumps(citation.quote, ensure_ascii=False)
+    return citation.kind == QUOTE and said[1:-1] in result.text
+
+
+def _edited(result: Result) -> dict[str, Any] | None:
+    if not result.is_edited or result.edit is None:
+        return None
+    return {"by": result.edit.made_by.get_username(), "at": result.edit.made_at}
+
+
+def _produced(result: Result) -> dict[str, Any] | None:
+    """What the model wrote, where a reviewer's version counts instead."""
+    made = result.produced
+    if made is None:
+        return None
+    return {"text": made.text, "structured": made.structured, "hash": made.content_hash}
+
+
+def _result(result: Result | None, *, inspects: bool) -> dict[str, Any] | None:
     if result is None:
         return None
     return {
         **result_document(result),
         "deliverable": result.deliverable,
-        "tool_calls": [
+        "produced": _produced(result) if inspects else None,
+        "tool_calls": []
+        if not inspects
+        else [
             {
+                "turn": call.turn,
+                "title": call.title,
                 "kind": call.kind,
                 "name": call.name,
                 "status": call.status,
@@ -152,10 +229,11 @@ def _result(result: Result | None) -> dict[str, Any] | None:
         ],
         "usage": result.usage,
         "model": result.model,
+        "service_tier": result.service_tier,
     }
 
 
-def _event(event: Event) -> dict[str, Any]:
+def _event(event: Event, *, inspects: bool) -> dict[str, Any]:
     return {
         "seq": event.seq,
         "verb": event.verb,
@@ -163,7 +241,10 @@ def _event(event: Event) -> dict[str, Any]:
         "from": event.from_status or None,
         "to": event.to_status or None,
         "at": event.at,
-        "reason": _reason(event.reason_code, event.reason_text),
+        "reason": _reason(
+            event.reason_code,
+            event.reason_text if inspects or not event.is_among_reviewers else "",
+        ),
         "data": event.data,
         "hash": event.hash,
     }
@@ -189,11 +270,23 @@ def as_text(document: dict[str, Any]) -> str:
         f"  progress: {progress['done']} of {progress['total']}, {progress['message']}",
         f"  cost: {'unknown' if document['cost'] is None else '$' + document['cost']}",
     ]
+    if followed := document["follows"]:
+        lines.append(f"  follows {followed['ref']}: {followed['summary']}")
+    elif document["parent"]:
+        lines.append(f"  began with the input of {document['parent']}")
+    for asked in document["follow_ups"]:
+        status = asked["status"].replace("_", " ")
+        lines.append(f"  follow-up {asked['ref']}, {status}: {asked['summary']}")
     for warning in document["warnings"]:
         lines.append(f"  warning: {warning['text']}")
     for attempt in document["attempts"]:
         ids = ", ".join(turn["response_id"] or "no response" for turn in attempt["turns"])
         lines.append(f"  attempt {attempt['number']}: {attempt['state']} ({ids})")
+        for turn in attempt["turns"]:
+            for call in turn["calls"]:
+                how = call["outcome"] or call["state"]
+                arguments = call["edited_arguments"] or call["arguments"]
+                lines.append(f"    {call['name']} ({how}): {clipped(arguments, 160)}")
     if gate := document["gate"]:
         why = " ".join(reason["text"] for reason in gate["reasons"])
         due = f"by {gate['due_at']:%Y-%m-%d %H:%M} UTC"

@@ -1,5 +1,5 @@
 """What a job type's JSON Schema asks for, read as a list of inputs. For drawing a form, never for
-judging an answer: that is `jobs.actions.input_problems`.
+judging an answer: that is `jobs.inputs.input_problems`.
 
 Any schema can be read; whatever is too involved comes out as an input without a plain type.
 """

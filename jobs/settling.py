@@ -6,13 +6,15 @@ Every function works on a job that the caller holds with `lifecycle.locked`.
 from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
-from jobs import lifecycle, policy, results
+from jobs import calls, carriage, lifecycle, policy, results, turns
 from jobs.access import UNKNOWN_SUBMIT
-from jobs.evidence import Warned
 from jobs.lifecycle import PROVIDER, GateSpec, Reason
-from jobs.models import Attempt, Cause, GateKind, Job, Result, State, Status, Turn, Verb
+from jobs.models import Attempt, Cause, GateKind, Job, LiveText, Result, State, Status, Turn, Verb
 from jobs.results import Read
+from jobs.review_facts import review_reasons
+from jobs.reviewing import told
 from jobs.text import clean
 
 
@@ -20,35 +22,56 @@ def finish(job: Job, attempt: Attempt, turn: Turn, found: Read, *, now: datetime
     """Keep a terminal answer, byte for byte, and let it end what it still can."""
     response = found.response
     Turn.objects.filter(pk=turn.pk).update(
-        payload=response.body, ended_at=now, provider_status=clean(response.status)
+        payload=response.body,
+        ended_at=now,
+        provider_status=clean(response.status),
+        cost_usd=found.cost,
     )
+    results.keep_files(turn, found)
+    # What was written so far is in the answer.
+    LiveText.objects.filter(turn=turn).delete()
     code, text = (clean(part) for part in response.error)
     was_open = attempt.is_open
+    asks = turns.asks_of(response)
+    goes_on = was_open and asks and job.status == Status.RUNNING and not job.cancel_requested_at
+    if goes_on and turns.may_go_on(job, turn):
+        lifecycle.note(job, cost_usd=lifecycle.job_cost(job))
+        turns.go_on(job, attempt, turn, asks, now=now)
+        return
+    state = response.state
+    if asks:
+        # What asks for tools is no result.
+        state = State.INCOMPLETE
+        code = turns.TURN_LIMIT if goes_on else code
+    cost = lifecycle.turns_cost(attempt)
     if was_open:
         lifecycle.move_attempt(
             attempt,
-            response.state,
+            state,
             now=now,
             error_code=code[:60],
             error_text=text,
-            cost_usd=found.cost,
+            cost_usd=cost,
             submitted_at=attempt.submitted_at or turn.sent_at or now,
             last_heard_at=now,
             failures=0,
             checks=attempt.checks + 1,
         )
     else:
-        tidied(attempt, cost_usd=found.cost)
+        tidied(attempt, cost_usd=cost)
     # A submit that had been given up as unknown may still be used, as long as that is how the job
     # ended: not where it was canceled, or has been tried again since.
     usable = (
-        response.state is State.SUCCEEDED
+        state is State.SUCCEEDED
         and attempt.error_code == job.reason_code == UNKNOWN_SUBMIT
         and job.status == Status.FAILED
     )
     wanted = was_open and not job.cancel_requested_at
-    result = results.store(attempt, found, deliverable=wanted or usable, now=now)
-    lifecycle.note(job, cost_usd=job_cost(job))
+    also = [*carriage.warnings(job), *calls.warnings(attempt)]
+    result = results.store(
+        attempt, found, state=state, deliverable=wanted or usable, also=also, now=now
+    )
+    lifecycle.note(job, cost_usd=lifecycle.job_cost(job))
     if was_open and job.status == Status.RUNNING:
         _settle_by(job, attempt, result, now=now)
         return
@@ -82,8 +105,7 @@ def _settle_by(job: Job, attempt: Attempt, result: Result | None, *, now: dateti
 
 
 def _review_or_complete(job: Job, attempt: Attempt, result: Result, *, now: datetime) -> None:
-    warnings = [Warned(**warning) for warning in result.warnings]
-    reasons = policy.review_reasons(job.job_type, warnings, incomplete=result.partial)
+    reasons = review_reasons(job, result)
     lifecycle.note(job, warnings=result.warnings)
     if not reasons:
         lifecycle.move(
@@ -101,11 +123,12 @@ def _review_or_complete(job: Job, attempt: Attempt, result: Result, *, now: date
         Status.NEEDS_REVIEW,
         verb=Verb.REVIEW_ASKED,
         now=now,
-        reason=reasons[0],
+        # The job and its history are read by the requester; the gate keeps the reasons whole.
+        reason=told(reasons)[0],
         gate=GateSpec(
             GateKind.OUTPUT, reasons, result.content_hash, attempt=attempt, result=result
         ),
-        progress_done=2,
+        progress_done=job.progress_total - 1,
         progress_message="Waiting for a reviewer",
     )
 
@@ -122,27 +145,36 @@ def start(job: Job, attempt: Attempt, *, now: datetime, reason: Reason | None = 
             reason=reason,
             data={"attempt": attempt.number},
             started_at=job.started_at or now,
-            progress_done=1,
-            progress_message=progress_message("queued"),
+            **_working(job),
         )
+    elif job.status == Status.RUNNING and reason:
+        lifecycle.explain(job, reason, now=now)
     elif job.status == Status.RUNNING and not job.cancel_requested_at:
-        lifecycle.note(job, reason_code="", reason_text="")
+        lifecycle.note(job, reason_code="", reason_text="", **_working(job))
+
+
+def _working(job: Job) -> dict[str, Any]:
+    return {
+        "progress_done": job.progress_total - 2,
+        "progress_message": progress_message("queued"),
+    }
 
 
 def fail(
     job: Job, attempt: Attempt, reason: Reason, *, now: datetime, cost: Decimal | None
 ) -> None:
-    """End an attempt that nothing came of, and its job with it."""
+    """End an attempt that nothing came of, and its job with it. `cost` is that of its last turn."""
+    attempt.turns.filter(ended_at=None).update(cost_usd=cost)
     lifecycle.move_attempt(
         attempt,
         State.FAILED,
         now=now,
         error_code=reason.code,
         error_text=reason.text,
-        cost_usd=cost,
+        cost_usd=lifecycle.turns_cost(attempt),
         checks=attempt.checks + 1,
     )
-    lifecycle.note(job, cost_usd=job_cost(job))
+    lifecycle.note(job, cost_usd=lifecycle.job_cost(job))
     if job.cancel_requested_at:
         settle_canceled(job, f"Canceled by {job.cancel_requested_by}. {reason.text}", now=now)
     else:
@@ -187,13 +219,6 @@ def late(job: Job, attempt: Attempt, text: str, *, now: datetime) -> None:
 def tidied(attempt: Attempt, **fields: Decimal | None) -> None:
     """Nothing is left to do at the provider for an ended attempt."""
     Attempt.objects.filter(pk=attempt.pk).update(next_check_at=None, **lifecycle.LET_GO, **fields)
-
-
-def job_cost(job: Job) -> Decimal | None:
-    """All attempts together; unknown as soon as one that may have cost something is unknown."""
-    rows = job.attempts.exclude(ended_at=None).values_list("cost_usd", "turns__sent_at")
-    costs = [cost if sent or cost is not None else Decimal(0) for cost, sent in rows]
-    return None if None in costs else sum((cost for cost in costs if cost), Decimal(0))
 
 
 def causes(job: Job) -> Iterable[str]:

@@ -4,20 +4,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from jobs.access import UNKNOWN_SUBMIT
+from jobs.access import FILES_MISSING, UNKNOWN_SUBMIT
+from jobs.ballots import ballot
+from jobs.lifecycle import Reason
 from jobs.models import (
     Attempt,
+    Carry,
     Cause,
     Event,
     Gate,
     GateKind,
     Job,
     Lane,
-    Review,
+    Role,
     State,
     Status,
     Verb,
 )
+from jobs.reviewing import always_reviewed, told
 
 #: Without a heartbeat for this long, no cluster is at work.
 HEART_STOPPED = timedelta(seconds=30)
@@ -121,8 +125,16 @@ def _running(job: Job, attempt: Attempt | None, *, working: bool) -> Standing:
         sentence = "It is being canceled."
         detail = f"{job.cancel_requested_by} asked for it, and OpenAI is being told."
         then = "It is canceled whichever way OpenAI answers."
+    elif job.progress_done < job.progress_total - 2:
+        sentence = f"{job.progress_message}."
+        stage = f"Stage {job.progress_done} of {job.progress_total}"
+        detail = f"{stage}. OpenAI reads them once they are there."
+    elif attempt and attempt.state == State.SUBMITTING:
+        sentence, detail = "It works with its tools.", job.reason_text
     elif attempt and attempt.state == State.UNKNOWN:
         sentence, detail = "Waiting for news from OpenAI.", job.reason_text
+    elif job.reason_code == FILES_MISSING:
+        sentence, detail = "The answer is there, and its files are being fetched.", job.reason_text
     elif job.reason_text:
         sentence, detail = "OpenAI does not answer at the moment.", job.reason_text
     elif job.progress_message.endswith("queue"):
@@ -149,19 +161,24 @@ def _nobody_works(goes_on: str, *, due_at: datetime) -> Standing:
 
 def _under_review(job: Job, gate: Gate | None, *, now: datetime) -> Standing:
     assert gate is not None, "a job that needs review has an open gate"
-    who = "a reviewer" if gate.level == 1 else "a lead, because it was escalated"
+    who = _whom(gate)
     if gate.kind == GateKind.BEFORE_RUN:
         sentence = f"It waits for approval by {who}, before it runs."
         then = "Once it is approved it starts. Nothing has been sent or paid for yet."
+    elif gate.kind == GateKind.TOOL_CALL:
+        sentence = f"It wants to do something outside, and waits for {who}."
+        then = "Once that is decided it goes on by itself. Nothing has been done yet."
     else:
         sentence = f"The result is ready and waits for {who}."
         then = "Once it is approved, the result appears here."
+    if number := len(ballot(job).counting):
+        then = f"{number} of {gate.approvals} approvals are given. {then}"
     overdue = gate.due_at < now
     if overdue and gate.expires:
         then = "The time for the review is over: it expires now."
     return Standing(
         sentence,
-        " ".join(str(reason.get("text", "")) for reason in gate.reasons),
+        " ".join(one.text for one in told(Reason(**reason) for reason in gate.reasons)),
         then,
         since=gate.opened_at,
         due_at=gate.due_at,
@@ -169,31 +186,49 @@ def _under_review(job: Job, gate: Gate | None, *, now: datetime) -> Standing:
     )
 
 
+def _whom(gate: Gate) -> str:
+    """Whom it waits for: by the name of the level, where that says more than the role."""
+    who = "a lead" if gate.role == Role.LEAD else "a reviewer"
+    if gate.level_name not in ("Reviewers", "Leads"):
+        who = gate.level_name
+    return f"{who}, because it was escalated" if gate.level > 1 else who
+
+
 def _completed(job: Job, events: Sequence[Event]) -> Standing:
     ended = next((event for event in reversed(events) if event.to_status == job.status), None)
     if ended and ended.verb == Verb.APPROVED:
-        detail = f"{ended.actor_name} approved it."
+        edited = ", as a reviewer had edited it" if ended.data.get("edit") else ""
+        detail = f"{ended.actor_name} approved it{edited}."
         if ended.reason_text:
             detail = f"{detail} “{ended.reason_text}”"
+    elif approved := next((event for event in reversed(events) if _let_act(event)), None):
+        detail = f"{approved.actor_name} approved what it did outside."
     else:
         detail = "It needed no review."
     return Standing("It is done.", detail, "", since=job.settled_at)
+
+
+def _let_act(event: Event) -> bool:
+    """Whether a person approved a tool call here."""
+    return event.verb == Verb.APPROVED and event.to_status == Status.RUNNING
 
 
 def steps(job: Job, gate: Gate | None, *, reviewed: bool) -> list[Step]:
     """The stages of this job's life, with the one that it is in. `reviewed`: a result of it has been
     before a reviewer, or is; where the type asks for that only at times, it is a stage from then on.
     """
-    labels = ["Submitted", "Running", "Completed"]
-    if job.job_type.review == Review.ALWAYS or reviewed:
-        labels.insert(2, "Review")
+    carried = {Carry.FILES: ["Sending"], Carry.SEARCH: ["Sending", "Indexing"]}
+    before = carried.get(Carry(job.carry), [])
+    labels = ["Submitted", *before, "Running", "Completed"]
+    if reviewed or always_reviewed(job.ruling_types()):
+        labels.insert(-1, "Review")
     if job.lane == Lane.APPROVAL:
         labels.insert(1, "Approval")
-    before_run = gate is not None and gate.kind == GateKind.BEFORE_RUN
+    stage = {GateKind.BEFORE_RUN: "Approval", GateKind.TOOL_CALL: "Running"}
     here = {
         Status.QUEUED: "Running",
-        Status.RUNNING: "Running",
-        Status.NEEDS_REVIEW: "Approval" if before_run else "Review",
+        Status.RUNNING: [*before, "Running"][min(max(0, job.progress_done - 1), len(before))],
+        Status.NEEDS_REVIEW: stage.get(GateKind(gate.kind), "Review") if gate else "Review",
         Status.COMPLETED: "Completed",
     }.get(Status(job.status))
     if here is None:

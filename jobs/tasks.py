@@ -5,6 +5,7 @@ import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.core.mail import send_mail
@@ -35,7 +36,8 @@ def sweep() -> None:
 
     Leaves at once where as many sweeps as are wanted are at work already.
     """
-    from jobs import engine  # the SDK is imported where it is used: it takes 0.5 s
+    # The SDK is imported where it is used: it takes 0.5 s.
+    from jobs import engine, errands
 
     slot = _wait_for_slot()
     if slot is None:
@@ -55,7 +57,7 @@ def sweep() -> None:
                     held = False
                     slot.release()
                     async_task(SWEEP)
-            except engine.DATABASE_AWAY:
+            except errands.DATABASE_AWAY:
                 # Answers are kept and written once it is back. Claiming goes on elsewhere.
                 logger.exception("the database does not answer")
                 if time.monotonic() - began >= WRITING_LASTS:
@@ -125,3 +127,10 @@ def alert_operators(*, code: str, text: str, ref: str) -> None:
             settings.DEFAULT_FROM_EMAIL,
             sorted(addresses),
         )
+
+
+def run_tool(*, call_id: str) -> None:
+    """Run a tool call that may run; nothing where it has been, or is being, run."""
+    from jobs import calls
+
+    calls.run(UUID(call_id), clock=timezone.now)

@@ -12,9 +12,10 @@ from django.core.files.storage import default_storage
 from django.db import transaction
 from django.db.models import Sum
 
-from jobs.actions import BadInput, InputProblem, Submitted, file_count_problems, submit
+from jobs.actions import Submitted, submit
 from jobs.documents import Unusable, Upload, check, check_total, megabytes
-from jobs.models import Job, JobType, StagedUpload, User, Workspace
+from jobs.inputs import BadInput, InputProblem, file_count_problems
+from jobs.models import Job, JobType, LibraryDocument, StagedUpload, User, Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -91,15 +92,17 @@ def submit_staged(
     input: Mapping[str, Any],
     idempotency_key: str,
     parent: Job | None = None,
+    known: Sequence[LibraryDocument] = (),
     now: datetime,
 ) -> Submitted:
-    """`actions.submit` with staged files, which are let go once a job has them."""
+    """`actions.submit` with staged files, which are let go once a job has them, and with copies of
+    the `known` documents of the library."""
     submitted = submit(
         job_type,
         requester=requester,
         workspace=workspace,
         input=input,
-        uploads=[_read(row) for row in staged],
+        uploads=[*map(_read, staged), *map(_copied, known)],
         idempotency_key=idempotency_key,
         parent=parent,
         now=now,
@@ -135,4 +138,13 @@ def _read(row: StagedUpload) -> Upload:
             return Upload(row.name, file.read())
     except FileNotFoundError:
         text = f"{row.name} is no longer there. Remove it, and add it again."
+        raise BadInput([InputProblem("files", text)]) from None
+
+
+def _copied(document: LibraryDocument) -> Upload:
+    try:
+        with document.file.open("rb") as file:
+            return Upload(document.name, file.read(), library_id=document.pk)
+    except FileNotFoundError:
+        text = f"The file of {document.ref} ({document.title}) is gone. Leave it out."
         raise BadInput([InputProblem("files", text)]) from None

@@ -2,7 +2,9 @@
 
 import base64
 import binascii
+import re
 import sys
+from importlib import import_module
 from typing import Any
 
 from django.conf import settings
@@ -43,6 +45,14 @@ def settings_can_be_used(**kwargs: Any) -> list[CheckMessage]:
                 id="jobsite.E006",
             )
         )
+    if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", settings.SITE_URL):
+        problems.append(
+            Error(
+                f"SITE_URL is not an http address: {settings.SITE_URL}",
+                hint="Links in e-mails begin with it. Use something like https://jobs.example.com.",
+                id="jobsite.E009",
+            )
+        )
     if not settings.DEBUG:
         known = {check_id for check_id, _text, _hint in settings.SETTINGS_PROBLEMS}
         problems += [
@@ -51,7 +61,7 @@ def settings_can_be_used(**kwargs: Any) -> list[CheckMessage]:
                 hint=f"Set {name} or {name}_FILE to 50 random characters.",
                 id="jobsite.E007",
             )
-            for name in ("SECRET_KEY", "AUDIT_KEY")
+            for name in ("SECRET_KEY", "AUDIT_KEY", "ENDPOINT_KEY")
             if len(getattr(settings, name)) < LEAST_KEY
             if not (name == "SECRET_KEY" and "jobsite.E003" in known)
         ]
@@ -107,3 +117,21 @@ def refuse_wrong_settings() -> None:
     errors = [check for check in checks.run_checks() if check.is_serious()]
     if errors:
         sys.exit("\n".join(f"{error.id}: {error.msg} {error.hint or ''}" for error in errors))
+
+
+@checks.register()
+def tools_can_be_loaded(**kwargs: Any) -> list[CheckMessage]:
+    """A tool that is not there would be missed only by the first job that is offered it."""
+    problems: list[CheckMessage] = []
+    for module in settings.TOOLS:
+        try:
+            import_module(module)
+        except Exception as error:
+            problems.append(
+                Error(
+                    f"TOOLS names {module}, which cannot be loaded: {error!r}",
+                    hint="Mend the module, or take it out of TOOLS in the settings.",
+                    id="jobsite.E008",
+                )
+            )
+    return problems

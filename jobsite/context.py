@@ -6,6 +6,7 @@ from django.utils.functional import SimpleLazyObject
 
 from jobs.access import may_operate, may_review
 from jobs.models import Job, User, Workspace
+from reviews import notices
 
 #: Waiting reviews are counted up to here, so that no page pays for a long queue.
 MOST_WAITING = 100
@@ -53,3 +54,10 @@ class Navigation:
         jobs = Job.objects.awaiting(self.user).filter(workspace=self.workspace).order_by()
         count = jobs[:MOST_WAITING].count()
         return f"{MOST_WAITING - 1}+" if count == MOST_WAITING else str(count or "")
+
+    @cached_property
+    def unread(self) -> str:
+        """How many notices this person has not read: "3", "99+", or "" for none."""
+        count = notices.unread_count(self.user) if self.user else 0
+        most = notices.MOST_UNREAD
+        return f"{most - 1}+" if count == most else str(count or "")

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from jobs.operations import snapshot, trends
 from jobs.operations.health import beats
+from reviews import dispatch
 
 DATABASE_AWAY = (DatabaseError, InterfaceError)
 #: Sooner than the operations page says that nothing is at work: traffic can go elsewhere meanwhile.
@@ -152,6 +153,19 @@ def _reviews() -> Iterator[Metric]:
     yield _gauge("reviews_overdue", "Those that should have been decided by now.", overdue)
 
 
-_GROUPS: list[Callable[[], Iterable[Metric]]] = [_jobs, _attempts, _cluster, _webhooks, _reviews]
+def _deliveries() -> Iterator[Metric]:
+    dead = dispatch.dead_in(None)
+    says = "Deliveries that were given up and wait for an operator, up to 10,000."
+    yield _gauge("deliveries_dead", says, dead.number)
+
+
+_GROUPS: list[Callable[[], Iterable[Metric]]] = [
+    _jobs,
+    _attempts,
+    _cluster,
+    _webhooks,
+    _reviews,
+    _deliveries,
+]
 _REGISTRY = CollectorRegistry()
 _REGISTRY.register(FromDatabase())

@@ -14,7 +14,7 @@ MOST_ELSEWHERE = 6 * 1024 * 1024
 #: Bytes beside the files: the other fields, and what parts them.
 BESIDE_FILES = 1024 * 1024
 #: Where files come in.
-WITH_FILES = frozenset({"jobs:job_submit", "jobs:upload_create"})
+WITH_FILES = frozenset({"jobs:job_submit", "jobs:upload_create", "jobs:library_add"})
 
 
 def limit_bodies(

@@ -254,8 +254,16 @@ WHITENOISE_USE_FINDERS = DEBUG
 
 #: Limits of what a job takes in, in bytes.
 MAX_DOCUMENT_BYTES = 20 * 1024 * 1024
-#: OpenAI's limit for one request's inline files is 50 MB of content.
-MAX_DOCUMENTS_BYTES = 45 * 1024 * 1024
+MAX_DOCUMENTS_BYTES = 100 * 1024 * 1024
+#: How documents reach the model, by their size together: within the request up to here,
+INLINE_BYTES = 8 * 1024 * 1024
+#: as uploaded files up to here (OpenAI reads 50 MB of files with one request) and up to this many,
+FILES_BYTES = 45 * 1024 * 1024
+FILES_IN_REQUEST = 20
+#: and above, indexed in a vector store and searched.
+#: Limits of what comes back: of one file that an answer names, and of all of them, in bytes.
+MAX_RESULT_FILE_BYTES = 50 * 1024 * 1024
+MAX_RESULT_FILES_BYTES = 100 * 1024 * 1024
 
 # Mail -----------------------------------------------------------------------------------------
 
@@ -280,6 +288,16 @@ EMAIL_FILE_PATH = _email.get("EMAIL_FILE_PATH") or None
 OPERATORS = _read("OPERATORS", _list, [], "E-mail addresses, separated by commas.")
 DEFAULT_FROM_EMAIL = _text("DEFAULT_FROM_EMAIL", "jobsite@localhost")
 
+
+def _site_url() -> str:
+    """Where people reach this site: by its first host name, unless it is said."""
+    named = [host for host in ALLOWED_HOSTS if not host.startswith(("*", ".", "127.", "localhost"))]
+    return f"https://{named[0]}" if named and not DEBUG else "http://127.0.0.1:8000"
+
+
+#: What links in e-mails and in what is delivered begin with.
+SITE_URL = _text("SITE_URL", _site_url()).rstrip("/")
+
 #: What Prometheus shows to read /metrics. Without one there is no such page.
 METRICS_KEY = _text("METRICS_KEY")
 
@@ -299,9 +317,30 @@ if SANDBOX and not OPENAI_WEBHOOK_SECRET:
     _derived = hmac.new(SECRET_KEY.encode(), b"sandbox webhooks", hashlib.sha256).digest()
     OPENAI_WEBHOOK_SECRET = "whsec_" + base64.b64encode(_derived).decode()
 _SECONDS_HINT = "A number of seconds, more than 0."
+#: Modules that register tools which a model may be offered: those that come along, and one's own.
+TOOLS = [
+    "jobs.tools.reading",
+    "jobs.tools.writing",
+    *_read("TOOLS", _list, [], "Modules to import, separated by commas."),
+]
+#: Whether what leaves by webhook may go to private addresses, and without TLS.
+WEBHOOKS_WITHIN = _read("WEBHOOKS_WITHIN", _bool, False, "Use true or false.")
+#: What the secrets of webhook endpoints are made from. Its own, so that SECRET_KEY can be rotated.
+ENDPOINT_KEY = (
+    _text("ENDPOINT_KEY") or hashlib.sha256(f"endpoint:{SECRET_KEY}".encode()).hexdigest()
+)
+#: The folder that results are dropped into, where a route says so. Empty: there is none.
+FILE_DROP_ROOT = _text("FILE_DROP_ROOT")
+#: Deliveries that are being sent at a time: fewer than the queue has workers, so that a receiver
+#: which is slow holds up no sweep.
+DELIVERIES_AT_A_TIME = 2
+#: Days after its end during which a response can be followed; OpenAI keeps them for 30 at least.
+OPENAI_RESPONSES_KEPT_DAYS = 29
 #: Seconds. A background create answers at once; what takes longer may have started.
 OPENAI_CREATE_TIMEOUT = _read("OPENAI_CREATE_TIMEOUT", _seconds, 30.0, _SECONDS_HINT)
 OPENAI_RETRIEVE_TIMEOUT = _read("OPENAI_RETRIEVE_TIMEOUT", _seconds, 20.0, _SECONDS_HINT)
+#: The provider's own page about a response. Not linked to from the stand-in's responses.
+OPENAI_LOG_URL = _text("OPENAI_LOG_URL", "https://platform.openai.com/logs/{response_id}")
 
 # The queue: a nudge. What there is to do stands in our own tables. -------------------------------
 

@@ -19,7 +19,7 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from jobs import leases
-from jobs.models import SweepSlot
+from jobs.operations.snapshot import last_beat
 
 #: Seconds.
 WEDGED_AFTER = 30.0
@@ -125,7 +125,7 @@ class Supervisor:
         if time.monotonic() - child.started < WEDGED_AFTER:
             return False
         try:
-            last = SweepSlot.objects.order_by("-beat_at").values_list("beat_at", flat=True).first()
+            last = last_beat()
         except DatabaseError:
             # Nothing can be said of the cluster while the database is away.
             connection.close()

@@ -1,48 +1,118 @@
-"""What waits for a decision in a workspace: for whom, why, and which is due first."""
+"""What waits for a decision in a workspace: for whom, why, and in which order.
 
-from dataclasses import dataclass
-from datetime import datetime
+Every question walks the index of open gates in the order of the page and stops when that is full.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Self
 from uuid import UUID
 
-from django.db.models import F, Q
-from django.db.models.fields.tuple_lookups import Tuple, TupleGreaterThan
+from django.db import models
+from django.db.models import (
+    Case,
+    Exists,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    TextField,
+    Value,
+    When,
+)
+from django.db.models.fields.tuple_lookups import (
+    Tuple,
+    TupleGreaterThan,
+    TupleGreaterThanOrEqual,
+    TupleLessThan,
+    TupleLessThanOrEqual,
+)
+from django.db.models.functions import Cast
+from django.db.models.lookups import IsNull
 from django.utils.dateparse import parse_datetime
 
 from jobs.access import may_review, roles_of
 from jobs.ids import read_ref
-from jobs.models import Job, Role, Status, User, Workspace
-from jobs.models.jobs import JobQuerySet
-from reviews.models import Decision
+from jobs.models import (
+    Gate,
+    GateKind,
+    Job,
+    JobType,
+    Role,
+    Status,
+    User,
+    Workspace,
+    own_refused,
+)
+from reviews import claims
+from reviews.claims import Claim
 
 PAGE = 25
-#: What waits for others is counted up to here, so that no page pays for a long queue.
+#: What waits is counted up to here, so that no page pays for a long queue.
 MOST_COUNTED = 100
-RECENT = 10
+#: Words of a search that count.
+MOST_WORDS = 8
+
+
+class Tab(models.TextChoices):
+    WAITING = "waiting", "Waiting"
+    MINE = "mine", "Mine"  # asked of this person, or open with them now
+    ESCALATED = "escalated", "Escalated"
+    OVERDUE = "overdue", "Overdue"
+    HISTORY = "history", "History"
+
+
+class Sort(models.TextChoices):
+    DUE = "", "Due first"
+    OLDEST = "oldest", "Longest waiting"
+    NEWEST = "newest", "Newest"
+
+
+_ORDERS = {
+    Sort.DUE: ("due_at", "id"),
+    Sort.OLDEST: ("opened_at", "id"),
+    Sort.NEWEST: ("-opened_at", "-id"),
+}
 
 
 @dataclass(frozen=True)
 class Wanted:
     """Which waiting jobs a page shows. `everyone` is also those that wait for somebody else; `after`
-    is where the page before ended."""
+    is where the page before ended. `assignee` is who was asked; `unassigned`, that nobody was."""
 
     everyone: bool = False
     type_slug: str = ""
-    ref: str = ""
+    text: str = ""
     after: str = ""
+    tab: Tab = Tab.WAITING
+    sort: Sort = Sort.DUE
+    kind: GateKind | None = None
+    level: int | None = None
+    warned: bool | None = None
+    requester: User | None = field(default=None)
+    assignee: User | None = field(default=None)
+    unassigned: bool = False
+    reason: str = ""
+    cost_over: Decimal | None = None
 
     @property
     def is_narrow(self) -> bool:
-        return bool(self.type_slug or self.ref)
+        plain = Wanted(self.everyone, tab=self.tab, sort=self.sort, after=self.after)
+        return self != plain
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """One waiting job as `user` sees it. `whom` is whom it waits for, where that is not them."""
+    """One waiting job as `user` sees it. `whom` is whom it waits for, where that is not them;
+    `claim` is who has it open now."""
 
     job: Job
     overdue: bool
     whom: str
+    claim: Claim | None = None
 
 
 @dataclass(frozen=True)
@@ -60,117 +130,273 @@ class Elsewhere:
 
 
 @dataclass(frozen=True)
-class _Place:
+class Position:
+    """`number` of `total`; `number` is "" where a long queue is not counted that far, or the job is
+    not in it."""
+
+    number: str
+    total: str
+
+
+@dataclass(frozen=True)
+class Place:
     """Where in the order a page ended: keys, so that a late page costs what the first one does."""
 
-    due_at: datetime
+    moment: datetime
     gate: int
 
     @classmethod
     def read(cls, text: str) -> Self | None:
         moment, _, gate = text.partition("~")
         try:
-            due_at = parse_datetime(moment)
-        except ValueError:
+            at = parse_datetime(moment)
+            if at is None or at.tzinfo is None or not gate.isascii() or not gate.isdecimal():
+                return None
+            return cls(at.astimezone(UTC), int(gate[:18]))
+        except (ValueError, OverflowError):
             return None
-        if due_at is None or due_at.tzinfo is None or not gate.isascii() or not gate.isdecimal():
-            return None
-        return cls(due_at, int(gate[:18]))
 
     def __str__(self) -> str:
-        return f"{self.due_at.isoformat()}~{self.gate}"
+        return f"{self.moment.isoformat()}~{self.gate}"
 
 
 def page(user: User, workspace: Workspace, wanted: Wanted, *, now: datetime) -> Page:
-    """The waiting jobs that are due next."""
-    jobs = _waiting(user, workspace, everyone=wanted.everyone)
-    if wanted.type_slug:
-        jobs = jobs.filter(job_type__slug=wanted.type_slug)
-    if wanted.ref:
-        jobs = jobs.filter(ref__contains=read_ref(wanted.ref).removeprefix("J-"))
-    if place := _Place.read(wanted.after):
-        jobs = jobs.filter(
-            TupleGreaterThan(
-                Tuple(F("open_gate__due_at"), F("open_gate__id")), (place.due_at, place.gate)
-            )
-        )
-    found = list(
-        jobs.select_related("job_type", "requester", "open_gate")
-        .defer("input")
-        .order_by("open_gate__due_at", "open_gate__id")[: PAGE + 1]
-    )
+    """The waiting jobs that come next in the order that is wanted."""
+    gates = _beyond(matching(user, workspace, wanted, now=now), wanted)
+    found = jobs_at(gates[: PAGE + 1])
     shown, more = found[:PAGE], found[PAGE:]
-    theirs = {job.pk for job in shown}
-    if wanted.everyone:
-        ids = Job.objects.awaiting(user).filter(pk__in=theirs).order_by()
-        theirs = set(ids.values_list("pk", flat=True))
-    rows = [Waiting(job, _is_overdue(job, now), _whom(job, user, theirs)) for job in shown]
-    return Page(rows, _place_of(shown[-1]) if more else "")
+    whom = _whom(shown, user) if wanted.everyone else {}
+    rows = [
+        Waiting(job, _is_overdue(job, now), whom.get(job.pk, ""), _claim(job, now)) for job in shown
+    ]
+    return Page(rows, place_of(shown[-1], wanted.sort) if more else "")
+
+
+def matching(user: User, workspace: Workspace, wanted: Wanted, *, now: datetime) -> QuerySet[Gate]:
+    """The open gates of all that is wanted, in its order, from the first on."""
+    gates = _of_tab(_open(user, workspace, everyone=wanted.everyone), user, wanted.tab, now)
+    gates = _narrowed(gates, wanted, None if wanted.everyone else user)
+    return gates.order_by(*_ORDERS[wanted.sort])
+
+
+def jobs_at(gates: QuerySet[Gate]) -> list[Job]:
+    """The jobs that wait at these gates, in their order, with what a list shows of them. One that
+    has been decided in between is left out."""
+    ids = list(gates.values_list("pk", flat=True))
+    rows = Job.objects.filter(open_gate__in=ids).select_related(
+        "job_type", "requester", "open_gate__claimed_by", "open_gate__assignee"
+    )
+    jobs = {job.open_gate_id: job for job in rows.defer("input").order_by()}
+    return [jobs[pk] for pk in ids if pk in jobs]
 
 
 def next_for(user: User, workspace: Workspace) -> Job | None:
     """The job whose review this person should do next."""
-    return (
-        _waiting(user, workspace, everyone=False)
-        .order_by("open_gate__due_at", "open_gate__id")
-        .only("ref")
-        .first()
-    )
+    gates = waiting(user, workspace, everyone=False)
+    return _first(gates.order_by(*_ORDERS[Sort.DUE]))
 
 
-def count(user: User, workspace: Workspace, *, everyone: bool) -> str:
-    """How many wait: "3", "99+", or "" for none."""
-    return _capped(_waiting(user, workspace, everyone=everyone))
+def after(
+    user: User, workspace: Workspace, wanted: Wanted, place: str, now: datetime
+) -> Job | None:
+    """The first job behind `place` (`place_of`; "" is the beginning) that is wanted, waits for this
+    person, and that nobody else has open."""
+    mine = replace(wanted, everyone=False, after=place)
+    gates = _beyond(matching(user, workspace, mine, now=now), mine)
+    return _first(gates.filter(Q(claimed_by=None) | Q(claimed_by=user) | Q(claimed_until__lte=now)))
+
+
+def place_of(job: Job, sort: Sort = Sort.DUE) -> str:
+    """Where a waiting job stands in the order: what `after` and `Wanted.after` go on from."""
+    assert job.open_gate is not None, "only what waits has a place"
+    return place_at(job.open_gate, sort)
+
+
+def place_at(gate: Gate, sort: Sort = Sort.DUE) -> str:
+    """Where a gate stands in the order, or stood when it was open."""
+    return str(Place(gate.due_at if sort is Sort.DUE else gate.opened_at, gate.pk))
+
+
+def position(
+    user: User, workspace: Workspace, wanted: Wanted, job: Job, now: datetime
+) -> Position | None:
+    """Where `job` stands among what is wanted and waits for this person; None where nothing does."""
+    gates = matching(user, workspace, replace(wanted, everyone=False), now=now)
+    if not (total := count(gates, MOST_COUNTED)):
+        return None
+    number, gate = 0, job.open_gate
+    if gate and gates.filter(pk=gate.pk).exists():
+        first, keys = _keys(wanted.sort)
+        upto = TupleGreaterThanOrEqual if first.startswith("-") else TupleLessThanOrEqual
+        place = Place.read(place_at(gate, wanted.sort))
+        assert place is not None
+        # SQLite is given an OR instead of a row, and would walk all that waits.
+        side = "gte" if first.startswith("-") else "lte"
+        gates = gates.filter(**{f"{first.removeprefix('-')}__{side}": place.moment})
+        number = count(gates.filter(upto(keys, (place.moment, place.gate))), MOST_COUNTED)
+    return Position(str(number) if 0 < number < MOST_COUNTED else "", _said(total))
+
+
+def waiting(user: User, workspace: Workspace, *, everyone: bool) -> QuerySet[Gate]:
+    """What waits in the workspace: for this person, or for anybody."""
+    gates = _open(user, workspace, everyone=everyone)
+    return gates if everyone else gates.filter(_awaits(user))
+
+
+def counts(user: User, workspace: Workspace, *, everyone: bool, now: datetime) -> dict[Tab, str]:
+    """How many there are on each tab but the history: "3", "99+", or "" for none. What waits is
+    what waits for this person, unless `everyone`."""
+    whose = {Tab.WAITING: everyone}
+    return {
+        tab: _capped(
+            _of_tab(waiting(user, workspace, everyone=whose.get(tab, True)), user, tab, now)
+        )
+        for tab in (Tab.WAITING, Tab.MINE, Tab.ESCALATED, Tab.OVERDUE)
+    }
+
+
+def count(gates: QuerySet[Gate], most: int) -> int:
+    """How many there are, counted up to `most`."""
+    return gates.order_by()[:most].count()
 
 
 def elsewhere(user: User, workspace: Workspace) -> Elsewhere:
-    others = Job.objects.filter(workspace=workspace, status=Status.NEEDS_REVIEW)
-    own = Q(requester=user, job_type__own_approval=False)
+    """Of one's own requests, those that one may not approve."""
     if not may_review(user, workspace):
         return Elsewhere("", "")
-    if Role.LEAD in roles_of(user, workspace):
-        return Elsewhere("", _capped(others.filter(own)))
-    leads = others.filter(open_gate__level__gt=1).exclude(own)
-    return Elsewhere(_capped(leads), _capped(others.filter(own)))
-
-
-def recent(user: User, workspace: Workspace) -> list[Decision]:
-    """What this person decided last."""
-    decisions = Decision.objects.filter(actor=user, job__workspace=workspace)
-    return list(decisions.select_related("job__job_type").order_by("-id")[:RECENT])
-
-
-def _waiting(user: User, workspace: Workspace, *, everyone: bool) -> JobQuerySet:
-    jobs = Job.objects.all() if everyone else Job.objects.awaiting(user)
-    # A job that needs review has its open gate. That is said again for the database's sake: it can
-    # then walk the index of open gates in the order of the page, and stop when that is full.
-    return jobs.filter(
-        workspace=workspace,
-        status=Status.NEEDS_REVIEW,
-        open_gate__due_at__isnull=False,
-        open_gate__closed_at__isnull=True,
+    others = waiting(user, workspace, everyone=True)
+    requested = Job.objects.filter(
+        own_refused(user), workspace=workspace, status=Status.NEEDS_REVIEW
     )
+    own = _said(requested.order_by()[:MOST_COUNTED].count())
+    if Role.LEAD in roles_of(user, workspace):
+        return Elsewhere("", own)
+    leads = others.filter(role=Role.LEAD).exclude(job__in=requested.order_by())
+    return Elsewhere(_said(count(leads, MOST_COUNTED)), own)
+
+
+def reasons(workspace: Workspace) -> Sequence[str]:
+    """The codes of the reasons for which the most urgent reviews of the workspace wait."""
+    gates = Gate.objects.filter(workspace=workspace, closed_at__isnull=True)
+    asked = gates.order_by(*_ORDERS[Sort.DUE]).values_list("reasons", flat=True)[:MOST_COUNTED]
+    return sorted({str(reason.get("code", "")) for row in asked for reason in row} - {""})
+
+
+def _open(user: User, workspace: Workspace, *, everyone: bool) -> QuerySet[Gate]:
+    """The open gates of the workspace; unless for everyone, without those that wait for leads where
+    `user` is none. Whom each waits for is still to be asked, which costs much more."""
+    gates = Gate.objects.filter(workspace=workspace, closed_at__isnull=True)
+    leads = user.memberships.filter(workspace=workspace, role=Role.LEAD)
+    return gates if everyone else gates.filter(Q(role=Role.REVIEWER) | Exists(leads))
+
+
+def _awaits(user: User) -> IsNull:
+    """Whether a gate waits for `user`: asked of gate after gate. An EXISTS may be answered by reading
+    all jobs first."""
+    awaited = Job.objects.awaiting(user).filter(open_gate=OuterRef("pk")).order_by()
+    return IsNull(Subquery(awaited.values("pk")[:1]), False)
+
+
+def _first(gates: QuerySet[Gate]) -> Job | None:
+    return next(iter(jobs_at(gates[:1])), None)
+
+
+def _of_tab(gates: QuerySet[Gate], user: User, tab: Tab, now: datetime) -> QuerySet[Gate]:
+    match tab:
+        case Tab.MINE:
+            # Each by an index of its own, which an OR would not always be.
+            asked = Gate.objects.filter(assignee=user, closed_at__isnull=True)
+            claimed = Gate.objects.filter(
+                claimed_by=user, claimed_until__gt=now, closed_at__isnull=True
+            )
+            mine = asked.order_by().values("pk").union(claimed.order_by().values("pk"))
+            return gates.filter(pk__in=mine)
+        case Tab.ESCALATED:
+            return gates.filter(level__gt=1)
+        case Tab.OVERDUE:
+            return gates.filter(due_at__lte=now)
+        case _:
+            return gates
+
+
+def _narrowed(gates: QuerySet[Gate], wanted: Wanted, user: User | None) -> QuerySet[Gate]:
+    """Those that match every filter and wait for `user`, where one is given."""
+    also = Q()
+    if wanted.type_slug:
+        known = JobType.objects.filter(slug=wanted.type_slug)
+        also &= Q(job__job_type__in=list(known.values_list("pk", flat=True)))
+    if wanted.kind:
+        also &= Q(kind=wanted.kind)
+    if wanted.level:
+        also &= Q(level=wanted.level)
+    if wanted.warned is not None:
+        also &= ~Q(job__warnings=[]) if wanted.warned else Q(job__warnings=[])
+    if wanted.requester:
+        also &= Q(job__requester=wanted.requester)
+    if wanted.assignee:
+        also &= Q(assignee=wanted.assignee)
+    if wanted.unassigned:
+        also &= Q(assignee=None)
+    if wanted.cost_over is not None:
+        also &= Q(job__cost_usd__gt=wanted.cost_over)
+    if wanted.reason:
+        # SQLite knows no containment of JSON. Quotes inside a text are escaped there.
+        gates = gates.alias(asked=Cast("reasons", TextField()))
+        also &= Q(asked__contains=f'"code": "{wanted.reason}"')
+    for word in wanted.text.split()[:MOST_WORDS]:
+        also &= Q(job__input_summary__icontains=word) | Q(
+            job__ref__contains=read_ref(word).removeprefix("J-")
+        )
+    if also:
+        # Inside a CASE, what is asked of each job leads no planner away from the order of the gates,
+        # and whom it waits for is asked of those alone that match.
+        then = _awaits(user) if user else Value(True)
+        return gates.alias(kept=Case(When(also, then=then), default=False)).filter(kept=True)
+    return gates.filter(_awaits(user)) if user else gates
+
+
+def _beyond(gates: QuerySet[Gate], wanted: Wanted) -> QuerySet[Gate]:
+    place = Place.read(wanted.after)
+    if place is None:
+        return gates
+    first, keys = _keys(wanted.sort)
+    beyond = TupleLessThan if first.startswith("-") else TupleGreaterThan
+    return gates.filter(beyond(keys, (place.moment, place.gate)))
+
+
+def _keys(sort: Sort) -> tuple[str, Tuple]:
+    """The first key of an order as it is sorted by, and both as one value."""
+    first, _ = _ORDERS[sort]
+    return first, Tuple(F(first.removeprefix("-")), F("id"))
 
 
 def _is_overdue(job: Job, now: datetime) -> bool:
     return job.open_gate is not None and job.open_gate.due_at <= now
 
 
-def _place_of(job: Job) -> str:
-    assert job.open_gate is not None
-    return str(_Place(job.open_gate.due_at, job.open_gate.pk))
+def _claim(job: Job, now: datetime) -> Claim | None:
+    return claims.held_by(job.open_gate, now=now) if job.open_gate else None
 
 
-def _whom(job: Job, user: User, theirs: set[UUID]) -> str:
-    if job.pk in theirs:
-        return ""
-    if job.requester_id == user.pk:
-        return "somebody else, as you requested it"
-    if job.open_gate and job.open_gate.level > 1:
-        return "a lead"
-    return "a reviewer"
+def _whom(jobs: Sequence[Job], user: User) -> dict[UUID, str]:
+    """For whom those wait that do not wait for `user`."""
+    rows = Job.objects.filter(pk__in=[job.pk for job in jobs]).order_by()
+    theirs = set(rows.awaiting(user).values_list("pk", flat=True))
+    own = set(rows.filter(own_refused(user)).values_list("pk", flat=True))
+    return {
+        job.pk: "somebody else, as you requested it"
+        if job.pk in own
+        else "a lead"
+        if job.open_gate and job.open_gate.role == Role.LEAD
+        else "a reviewer"
+        for job in jobs
+        if job.pk not in theirs
+    }
 
 
-def _capped(jobs: JobQuerySet) -> str:
-    found = jobs.order_by()[:MOST_COUNTED].count()
+def _capped(gates: QuerySet[Gate]) -> str:
+    return _said(count(gates, MOST_COUNTED))
+
+
+def _said(found: int) -> str:
     return f"{MOST_COUNTED - 1}+" if found == MOST_COUNTED else str(found or "")

@@ -5,17 +5,21 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
-from jobs import requests
-from jobs.access import AT_GATE, Action, allowed_actions
-from jobs.models import GateKind, Job, Status, User
+from jobs import ladder, requests
+from jobs.access import AT_GATE, Action, allowed_actions, rounds
+from jobs.ballots import missing
+from jobs.models import GateKind, Job, Role, Status, User
+from reviews.approvals import progress as _progress
 from reviews.models import Ruling
 
 #: In the order in which they stand on a page.
 ORDER = (
     Ruling.APPROVE,
+    Ruling.REFUSE,
     Ruling.REQUEST_CHANGES,
     Ruling.REJECT,
     Ruling.ESCALATE,
+    Ruling.REASSIGN,
     Ruling.RETRY,
     Ruling.CANCEL,
     Ruling.USE_RESULT,
@@ -24,20 +28,45 @@ ORDER = (
     Ruling.ARCHIVE,
 )
 #: The work of a reviewer: always on the review page, off with its reason where it does not apply.
-DESK = ORDER[:6]
+DESK = frozenset(
+    {
+        Ruling.APPROVE,
+        Ruling.REQUEST_CHANGES,
+        Ruling.REJECT,
+        Ruling.ESCALATE,
+        Ruling.RETRY,
+        Ruling.CANCEL,
+    }
+)
 #: Shown only where they apply: elsewhere nobody misses them.
-RARE = frozenset({Ruling.USE_RESULT, Ruling.REOPEN, Ruling.SETTLE, Ruling.ARCHIVE})
+RARE = frozenset(
+    {
+        Ruling.REFUSE,
+        Ruling.REASSIGN,
+        Ruling.USE_RESULT,
+        Ruling.REOPEN,
+        Ruling.SETTLE,
+        Ruling.ARCHIVE,
+    }
+)
 #: What the review page's button says in `ask`: nothing, and the ruling is carried out at once;
 #: "words", where it asks for those that are missing; "first", where it ends the job, or throws away
 #: and pays again.
-_ASKS = {Ruling.APPROVE: "", Ruling.REQUEST_CHANGES: "words", Ruling.ESCALATE: "words"}
+_ASKS = {
+    Ruling.APPROVE: "",
+    Ruling.REFUSE: "words",
+    Ruling.REQUEST_CHANGES: "words",
+    Ruling.ESCALATE: "words",
+}
 DANGEROUS = frozenset({Ruling.REJECT, Ruling.CANCEL})
 
 _ICONS = {
     Ruling.APPROVE: "check",
     Ruling.REQUEST_CHANGES: "pencil",
+    Ruling.REFUSE: "ban",
     Ruling.REJECT: "x",
     Ruling.ESCALATE: "arrow-up",
+    Ruling.REASSIGN: "user",
     Ruling.RETRY: "rotate-ccw",
     Ruling.CANCEL: "ban",
     Ruling.USE_RESULT: "download",
@@ -48,8 +77,10 @@ _ICONS = {
 _DONE = {
     Ruling.APPROVE: "Approved {}.",
     Ruling.REQUEST_CHANGES: "Requested changes to {}.",
+    Ruling.REFUSE: "Refused what {} wanted to do.",
     Ruling.REJECT: "Rejected {}.",
     Ruling.ESCALATE: "Escalated {}.",
+    Ruling.REASSIGN: "Reassigned {}.",
     Ruling.RETRY: "{} runs again.",
     Ruling.CANCEL: "Canceled {}.",
     Ruling.USE_RESULT: "The late result of {} is in review.",
@@ -118,8 +149,13 @@ def offers(user: User, job: Job, rulings: Iterable[Ruling] = ORDER) -> list[Offe
 
 def at_the_desk(user: User, job: Job) -> Buttons:
     """The buttons of the review page: a reviewer's work always, what is rare where it applies."""
+    gate = job.open_gate
+    desk = DESK
+    if gate and gate.kind == GateKind.TOOL_CALL:
+        # There is no result yet to change.
+        desk = DESK - {Ruling.REQUEST_CHANGES}
     every = offers(user, job)
-    return Buttons([offer for offer in every if offer.value in DESK or offer.allowed])
+    return Buttons([offer for offer in every if offer.value in desk or offer.allowed])
 
 
 def on_the_job(user: User, job: Job) -> Buttons:
@@ -150,6 +186,14 @@ def done(ruling: Ruling, job: Job) -> str:
         return f"OpenAI is being asked to stop {job.ref}."
     if ruling is Ruling.RETRY and job.status == Status.NEEDS_REVIEW:
         return f"{job.ref} waits for approval again."
+    if ruling is Ruling.APPROVE and job.open_gate and job.open_gate.given:
+        return f"Approved {job.ref}, which waits for somebody else too: {_progress(job)}."
+    if ruling is Ruling.ESCALATE and job.open_gate:
+        return f"Escalated {job.ref}: it waits for {job.open_gate.level_name}."
+    if ruling is Ruling.REASSIGN and job.open_gate:
+        return f"{job.ref} waits for {job.open_gate.assignee or 'nobody in particular'}."
+    if ruling is Ruling.APPROVE and job.status == Status.RUNNING:
+        return f"Approved. {job.ref} goes on."
     return _DONE[ruling].format(job.ref)
 
 
@@ -158,14 +202,26 @@ def consequence(ruling: Ruling, job: Job) -> str:
     gate = job.open_gate
     before_run = gate is not None and gate.kind == GateKind.BEFORE_RUN
     match ruling:
+        case Ruling.APPROVE if gate and gate.approvals > 1 and missing(job) > 1:
+            return (
+                f"This level asks for {gate.approvals} approvals, and {_progress(job)}. Yours is "
+                "kept, and the review waits for somebody else."
+            )
         case Ruling.APPROVE if before_run:
             return "It is sent to OpenAI as it stands below, and is paid for."
+        case Ruling.APPROVE if gate and gate.kind == GateKind.TOOL_CALL:
+            return (
+                "Each call is made once, with the arguments that you leave it, and the job goes on."
+            )
+        case Ruling.REFUSE:
+            return "The calls are not made. The model reads why, and the job goes on without them."
         case Ruling.APPROVE:
             return f"The job is completed with this result, and {job.requester} can read it."
         case Ruling.REQUEST_CHANGES:
             return (
                 "The job runs again with your words and this result, and the new result comes to "
-                "review. This one is kept as evidence. The run is paid for."
+                "review. This one is kept as evidence. The run is paid for. This is round "
+                f"{rounds(job) + 1} of {job.job_type.max_rounds}."
             )
         case Ruling.REJECT if before_run:
             return f"The job fails. Nothing is sent to OpenAI, and {job.requester} reads why."
@@ -175,8 +231,12 @@ def consequence(ruling: Ruling, job: Job) -> str:
                 "is never delivered."
             )
         case Ruling.ESCALATE:
-            level = gate.level + 1 if gate else 2
-            return f"The review moves up to level {level}, where leads decide, and is due anew."
+            return _escalation(job)
+        case Ruling.REASSIGN:
+            return (
+                "The review waits for whom you choose. Others who may decide it still can; who has "
+                "it open now loses their hold."
+            )
         case Ruling.RETRY:
             return _retry(job, under_review=gate is not None)
         case Ruling.CANCEL if job.status == Status.RUNNING:
@@ -202,6 +262,15 @@ def consequence(ruling: Ruling, job: Job) -> str:
             )
         case Ruling.ARCHIVE:
             return "The job leaves the everyday lists. Nothing is deleted."
+
+
+def _escalation(job: Job) -> str:
+    """Where the review goes, and who decides there."""
+    above = ladder.rung(job.ruling_types(), job.open_gate.level + 1 if job.open_gate else 2)
+    who = "leads decide" if above.role == Role.LEAD else "reviewers and leads decide"
+    name = "" if above.name == "Leads" else f" ({above.name})"
+    many = f" {above.approvals} of them must approve." if above.approvals > 1 else ""
+    return f"The review moves up to level {above.number}{name}, where {who}, and is due anew.{many}"
 
 
 def _retry(job: Job, *, under_review: bool) -> str:

@@ -1,12 +1,18 @@
 """What every test stands on: sealed settings, and a provider over real HTTP."""
 
+import atexit
 import os
+import shutil
 import socket
+import tempfile
 
 import django
 import hypothesis
 import pytest
+from django.apps import apps as django_apps
 from django.conf import settings as django_settings
+from django.db.models.signals import post_migrate
+from django.utils import timezone
 
 # Nothing of this machine's own set-up gets in. That must be done before Django reads its settings,
 # so pyproject.toml does not name them: pytest-django would read them before this file.
@@ -25,10 +31,15 @@ SEALED = {
 if django_settings.configured and SEALED["SECRET_KEY"] != django_settings.SECRET_KEY:
     pytest.exit("The settings were read too early: unset DJANGO_SETTINGS_MODULE.", 2)
 os.environ.update(SEALED, DJANGO_SETTINGS_MODULE="jobsite.settings")
-os.environ.setdefault("DATABASE_URL", "sqlite:///var/tests.sqlite3")
+if "DATABASE_URL" not in os.environ:
+    # One of its own: another run in the same checkout would empty it in the middle of a test.
+    _folder = tempfile.mkdtemp(prefix="jobsite-tests-")
+    atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+    os.environ["DATABASE_URL"] = f"sqlite:///{_folder}/tests.sqlite3"
 django.setup()
 
-from jobsite.sandbox.testing import RunningSandbox  # noqa: E402 - needs the settings
+from jobs import price_book  # noqa: E402 - needs the settings
+from jobsite.sandbox.testing import RunningSandbox  # noqa: E402
 from tests.commands import Shell  # noqa: E402
 from tests.driver import Clock, Driver  # noqa: E402
 
@@ -37,6 +48,14 @@ django_settings.STORAGES["staticfiles"] = {
     "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
 }
 django_settings.WHITENOISE_USE_FINDERS = django_settings.WHITENOISE_AUTOREFRESH = True
+
+
+def _with_prices(**kwargs):
+    price_book.seed(timezone.now())
+
+
+# Where a test's database is made, and where one has been emptied.
+post_migrate.connect(_with_prices, sender=django_apps.get_app_config("jobs"), weak=False)
 
 # A busy machine is no failure, and a first example pays for imports.
 hypothesis.settings.register_profile(
@@ -47,6 +66,18 @@ hypothesis.settings.register_profile(
     derandomize=os.environ.get("CI") == "true",
 )
 hypothesis.settings.load_profile("tests")
+
+#: What asks for a database, itself or by way of another fixture, or starts processes that do.
+_WITH_DATABASE = {"db", "transactional_db", "django_db_setup", "installation"}
+
+
+def pytest_collection_modifyitems(items):
+    """What asks no database says the same on each, and is marked: one run of it is enough."""
+    for item in items:
+        asks = _WITH_DATABASE & {*item.fixturenames, *vars(item.module)}
+        if not asks and not item.get_closest_marker("django_db"):
+            item.add_marker("no_database")
+
 
 _connect = socket.socket.connect
 

@@ -5,13 +5,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
+from uuid import UUID
 
-from jobs import leases
+from django_q.models import OrmQ
+
+from jobs import calls, leases
 from jobs.engine import Sweep
-from jobs.models import Attempt, Job, WebhookReceipt
+from jobs.models import (
+    Attempt,
+    FunctionCall,
+    Job,
+    ProviderFile,
+    ProviderStore,
+    WebhookReceipt,
+)
 from jobs.provider.client import Provider
 from jobs.provider.errors import ProviderError
 from jobs.provider.payloads import ProviderResponse
+
+DUE = [
+    model.objects for model in (Attempt, FunctionCall, ProviderFile, ProviderStore, WebhookReceipt)
+]
 
 
 class Clock:
@@ -38,6 +52,7 @@ class Driver:
             base_url=base_url, api_key="sk-test", create_timeout=timeout, lookup_timeout=timeout
         )
         self.sweep = self.new_sweep()
+        self.runs_tools = True
 
     def __enter__(self) -> Self:
         return self
@@ -55,7 +70,7 @@ class Driver:
         """Do everything that is due now, and what becomes due at this moment by it."""
         while True:
             now = self.clock()
-            due = Attempt.objects.due(now).exists() or WebhookReceipt.objects.due(now).exists()
+            due = any(rows.due(now).exists() for rows in DUE)
             if not due and not self.sweep.calls:
                 return
             self.tick()
@@ -64,6 +79,22 @@ class Driver:
         """One round of the sweep, with a look at webhooks and overdue reviews."""
         self.sweep._looked_around = datetime.min.replace(tzinfo=UTC)
         self.sweep.tick()
+        if self.runs_tools:
+            self.run_tools()
+
+    def run_tools(self) -> None:
+        """What a worker of the queue does with the tool calls that were handed to it."""
+        for task in OrmQ.objects.all():
+            if task.func() == calls.RUN:
+                task.delete()
+                calls.run(UUID(task.kwargs()["call_id"]), clock=self.clock)
+
+    def lost_tasks(self) -> int:
+        """Lose the tool calls that were handed to the queue, and say how many."""
+        lost = [task for task in OrmQ.objects.all() if task.func() == calls.RUN]
+        for task in lost:
+            task.delete()
+        return len(lost)
 
     def reach(self, holds: Callable[[], Any], *, ticks: int = 100) -> None:
         """Tick until `holds()`, while the clock stands still; for what is on its way."""
@@ -95,14 +126,30 @@ class Driver:
             setattr(self.provider, kind, ask)
             released.set()
 
+    @contextmanager
+    def holding_upload(self) -> Iterator[None]:
+        """As `holding`, for uploads of documents."""
+        released, ask = asyncio.Event(), self.provider.storage.upload
+
+        async def held(**kwargs: Any) -> str:
+            answer = await ask(**kwargs)
+            await released.wait()
+            return answer
+
+        self.provider.storage.upload = held  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            self.provider.storage.upload = ask  # type: ignore[method-assign]
+            released.set()
+
     def step(self) -> bool:
         """Move the clock to the next due moment and work. False where nothing is due any more."""
         self.work()
         moments = [
-            *Attempt.objects.exclude(next_check_at=None).values_list("next_check_at", flat=True),
-            *WebhookReceipt.objects.exclude(next_check_at=None).values_list(
-                "next_check_at", flat=True
-            ),
+            moment
+            for rows in DUE
+            for moment in rows.exclude(next_check_at=None).values_list("next_check_at", flat=True)
         ]
         if not moments:
             return False

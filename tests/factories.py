@@ -7,7 +7,7 @@ from typing import Any
 import factory
 from factory.django import DjangoModelFactory
 
-from jobs import actions, outcomes
+from jobs import actions, lapses, outcomes
 from jobs.documents import Upload
 from jobs.models import (
     Job,
@@ -15,6 +15,7 @@ from jobs.models import (
     Membership,
     PromptVersion,
     Review,
+    ReviewLevel,
     Role,
     State,
     Status,
@@ -83,6 +84,14 @@ class JobTypeFactory(DjangoModelFactory[JobType]):
         self.current_version = PromptVersion.objects.create(job_type=self, number=1, **fields)
         self.save(update_fields=["current_version"])
 
+    @factory.post_generation
+    def ladder(self: JobType, create: bool, extracted: Any, **kwargs: Any) -> None:
+        """`ladder=[("Legal", Role.REVIEWER, 2), ("Board", Role.LEAD)]`: the levels from the lowest,
+        each with how many must approve and the seconds that they have."""
+        for number, (name, role, *rest) in enumerate(extracted or (), 1):
+            limits = dict(zip(("approvals", "within"), rest, strict=False))
+            ReviewLevel.objects.create(job_type=self, number=number, name=name, role=role, **limits)
+
 
 class JobFactory(factory.Factory[Job]):
     """`JobFactory()` is queued; `JobFactory(status=Status.FAILED)` has walked there."""
@@ -116,7 +125,7 @@ def walk(job: Job, to: Status, *, now: datetime = NOW) -> None:
         return
     if to == Status.EXPIRED:
         late = now + timedelta(seconds=job.job_type.start_within)
-        outcomes.deadline_passed(last_turn(job).pk, now=late)
+        lapses.deadline_passed(last_turn(job).pk, now=late)
     elif to == Status.CANCELED:
         decide(job.pk, Ask(Ruling.CANCEL, job.requester, now))
     else:
@@ -147,12 +156,27 @@ def finish(job: Job, status: str, *, now: datetime = NOW, **changes: Any) -> Non
     outcomes.looked_up(turn.pk, answer, now=now)
 
 
+EMAIL = {"to": "client@example.com", "subject": "Your question", "body": "We looked into it."}
+
+
+def wants(job_type: JobType | None = None, *calls: dict[str, Any], **more: Any) -> Job:
+    """A job whose running attempt has asked for tools: to send an e-mail, if nothing else is said.
+    `calls` are output items."""
+    if job_type is None:
+        job_type = JobTypeFactory(version__tools=[{"type": "function", "name": "send_email"}])
+    job = JobFactory(job_type=job_type, **more)
+    start(job)
+    finish(job, "completed", output=list(calls) or [payloads.function_call("send_email", EMAIL)])
+    job.refresh_from_db()
+    return job
+
+
 def become_unknown(job: Job, *, now: datetime = NOW) -> Turn:
     """The create left and was never answered."""
     turn = last_turn(job)
     turn.sent_at = now
     turn.save(update_fields=["sent_at"])
-    outcomes.send_never_answered(turn.pk, now=now)
+    lapses.send_never_answered(turn.pk, now=now)
     assert job.attempts.get(state=State.UNKNOWN)
     return turn
 

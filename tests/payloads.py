@@ -46,6 +46,18 @@ def message(text: str, *, annotations: list[dict[str, Any]] | None = None) -> di
     }
 
 
+def function_call(name: str, arguments: Any, *, call_id: str = "call_test") -> dict[str, Any]:
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return {
+        "type": "function_call",
+        "id": f"fc_{call_id}",
+        "call_id": call_id,
+        "name": name,
+        "arguments": text,
+        "status": "completed",
+    }
+
+
 def usage(input_tokens: int = 1000, output_tokens: int = 100) -> dict[str, Any]:
     return {
         "input_tokens": input_tokens,

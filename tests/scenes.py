@@ -9,11 +9,12 @@ from pathlib import Path
 from django.db import connection
 from django.utils import timezone
 
-from jobs import actions, leases, shipped
+from jobs import actions, leases, library, shipped
 from jobs.documents import Upload
 from jobs.models import Job, JobType, Role, Status, User, WebhookReceipt, Workspace
-from reviews.actions import Ask, decide, write_note
+from reviews.actions import Ask, decide
 from reviews.models import Ruling
+from reviews.notes import write_note
 from tests.driver import Clock, Driver
 from tests.factories import WorkspaceFactory, finish, start, walk
 
@@ -71,7 +72,8 @@ def _day(driver: Driver, person: Callable[..., User]) -> Day:
         return made[name]
 
     def document(name):
-        return Upload(name, (EXAMPLES / name).read_bytes())
+        path = EXAMPLES / name
+        return Upload(path.name, path.read_bytes())
 
     def rule(name, ruling, who, note=""):
         job = Job.objects.select_related("open_gate").get(pk=made[name].pk)
@@ -113,6 +115,36 @@ def _day(driver: Driver, person: Callable[..., User]) -> Day:
         submit("escalated", digest, input={}, uploads=[document("incident-review.md")], pause=60)
     )
     rule("escalated", Ruling.ESCALATE, "reviewer", "It names a customer: a lead should decide.")
+    library.add(
+        workspace,
+        [document(name) for name in ("supplier-security-policy.md", "incident-review.md")],
+        actor=people["lead"],
+        now=driver.clock.now,
+    )
+    driver.settle(
+        submit(
+            "compared",
+            JobType.objects.get(slug="policy-comparison"),
+            input={"baseline": "group-standard.md"},
+            uploads=[
+                document(f"policies/{name}.md")
+                for name in ("group-standard", "harbour-site", "mill-site")
+            ],
+        ),
+        steps=200,
+    )
+    driver.settle(
+        submit(
+            "reply",
+            JobType.objects.get(slug="customer-reply"),
+            input={
+                "customer": "supplier@example.com",
+                "message": "Within which time do we have to report a security incident to you, "
+                "and what about changes of our contacts?",
+            },
+            pause=120,
+        )
+    )
     for name, status, topic in (
         ("failed", Status.FAILED, "webhooks that come late"),
         ("canceled", Status.CANCELED, "webhooks that come twice"),
@@ -134,7 +166,8 @@ def _day(driver: Driver, person: Callable[..., User]) -> Day:
     # As if a cluster were at work: it heard of the running job just now, and was told by webhooks.
     now = timezone.now()
     made["running"].attempts.update(last_heard_at=now, next_check_at=now + timedelta(minutes=5))
-    made["queued"].attempts.update(next_check_at=now + timedelta(minutes=5))
+    for name in ("queued", "reply"):
+        made[name].attempts.update(next_check_at=now + timedelta(minutes=5))
     for response in made["done"].attempts.values_list("turns__response_id", flat=True):
         WebhookReceipt.objects.create(
             webhook_id=f"wh_{response}",

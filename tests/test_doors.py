@@ -9,11 +9,14 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
+from jobs import library
 from jobs.access import Action, allowed_actions
 from jobs.documents import Upload
 from jobs.models import Job, Lane, ResultFile, Role, Status
-from reviews.models import Decision, Ruling
+from reviews import preflight
+from reviews.models import Channel, Decision, Endpoint, Notice, NoticeKind, Route, Ruling, SavedView
 from tests.factories import (
+    NOW,
     JobFactory,
     JobTypeFactory,
     UserFactory,
@@ -28,8 +31,15 @@ SEES_ALL = {"reviewer", "lead", "operator", "auditor", "admin", "superuser"}
 PEOPLE = {"requester", "colleague", "stranger"} | SEES_ALL
 MEMBERS = PEOPLE - {"stranger"}
 OPERATES = {"operator", "auditor", "admin", "superuser"}
+REREADS = {"lead", "operator", "admin", "superuser"}
 SEES_JOB = {"requester"} | SEES_ALL
 SUBMITS = {"requester", "colleague"}
+ADDS = MEMBERS - {"auditor"}
+#: The requester added the document, and asked for the job.
+WITHDRAWS = {"requester", "lead", "admin", "superuser"}
+KEEPS = SEES_JOB - {"auditor"}
+SEES_DELIVERIES = OPERATES | {"lead"}
+MENDS = OPERATES - {"auditor"}
 
 
 @dataclass(frozen=True)
@@ -49,16 +59,43 @@ RULES = {
     "jobs:job_submit": Rule(get=SUBMITS, post=SUBMITS, known=MEMBERS),
     "jobs:upload_create": Rule(get=None, post=SUBMITS, known=MEMBERS),
     "jobs:upload_remove": Rule(get=None, post=set()),
+    "jobs:library": Rule(get=MEMBERS),
+    "jobs:library_add": Rule(get=ADDS, post=ADDS, known=MEMBERS),
+    "jobs:library_detail": Rule(get=MEMBERS),
+    "jobs:library_file": Rule(get=MEMBERS),
+    "jobs:library_withdraw": Rule(get=WITHDRAWS, post=WITHDRAWS, known=MEMBERS),
     "jobs:operations": Rule(get=OPERATES, known=MEMBERS),
     "jobs:operations_all": Rule(get={"superuser"}, known=PEOPLE),
     "jobs:job_detail": Rule(get=SEES_JOB),
     "jobs:job_live": Rule(get=SEES_JOB),
+    "jobs:job_follow_up": Rule(get={"requester"}, post={"requester"}, known=SEES_JOB),
+    "jobs:job_keep": Rule(get=KEEPS, post=KEEPS, known=SEES_JOB),
     "jobs:document_detail": Rule(get=SEES_JOB),
     "jobs:document_file": Rule(get=SEES_JOB),
+    "jobs:job_re_extract": Rule(get=REREADS, post=REREADS, known=SEES_JOB),
     "jobs:result_download": Rule(get=SEES_ALL, known=SEES_JOB),
     "jobs:result_file": Rule(get=SEES_ALL, known=SEES_JOB),
     "reviews:inbox": Rule(get=SEES_ALL, known=MEMBERS),
+    "reviews:view_save": Rule(get=None, post=SEES_ALL, known=MEMBERS),
+    # These two are one person's own: to others who see the inbox they are not there.
+    "reviews:view_edit": Rule(get={"lead"}, post={"lead"}, known=SUBMITS),
+    "reviews:view_delete": Rule(get={"lead"}, post={"lead"}, known=SUBMITS),
+    "reviews:bulk_list": Rule(get=SEES_ALL, known=MEMBERS),
+    "reviews:bulk_plan": Rule(get=None, post={"reviewer", "lead"}, known=MEMBERS),
+    "reviews:bulk_detail": Rule(get={"lead"}, known=SUBMITS),
+    "reviews:bulk_start": Rule(get=None, post={"lead"}, known=SUBMITS),
+    "reviews:bulk_stop": Rule(get=None, post={"lead"}, known=SUBMITS),
     "reviews:job_review": Rule(get=SEES_ALL, known=SEES_JOB),
+    "reviews:notice_open": Rule(get=None, post={"requester"}),
+    "reviews:deliveries": Rule(get=SEES_DELIVERIES, known=MEMBERS),
+    "reviews:delivery_retry": Rule(get=None, post=MENDS, known=MEMBERS),
+    "reviews:delivery_drop": Rule(get=None, post=MENDS, known=MEMBERS),
+    "reviews:endpoint_retry": Rule(get=None, post=MENDS, known=MEMBERS),
+    "reviews:job_next": Rule(get=SEES_ALL, known=SEES_JOB),
+    "reviews:pass_over": Rule(get=SEES_ALL, known=MEMBERS),
+    "reviews:job_claim": Rule(get=None, post={"reviewer", "lead"}, known=SEES_JOB),
+    "reviews:job_release": Rule(get=None, post={"reviewer", "lead"}, known=SEES_JOB),
+    "reviews:evidence_seen": Rule(get=None, post={"reviewer", "lead"}, known=SEES_JOB),
     "reviews:note_write": Rule(get=None, post={"reviewer", "lead"}, known=SEES_JOB),
 }
 #: Open to whoever knows the address; each proves for itself whom it serves.
@@ -88,6 +125,10 @@ ONESELF = {
     "mfa_view_recovery_codes",
     "mfa_download_recovery_codes",
     "mfa_reauthenticate",
+    "reviews:notices",
+    "reviews:notice_bell",
+    "reviews:notice_preferences",
+    "reviews:notices_read",
 }
 VERBS = {f"reviews:job_{ruling.value}": ruling for ruling in Ruling}
 
@@ -159,7 +200,29 @@ def arguments(cast):
         result=result, position=1, name="a.png", content_type="image/png", size=4, sha256="0"
     )
     file.file.save("a.png", ContentFile(b"\x89PNG"))
+    upload = Upload("known.txt", b"What everybody knows.")
+    [known] = library.add(workspace, [upload], actor=people["requester"], now=NOW)
+    told = Notice.objects.create(
+        person=people["requester"],
+        workspace=workspace,
+        job=job,
+        kind=NoticeKind.FINISHED,
+        key="1",
+        created_at=NOW,
+    )
+    endpoint = Endpoint.objects.create(workspace=workspace, name="CMS", url="https://example.com/")
+    Route.objects.create(workspace=workspace, channel=Channel.WEBHOOK, endpoint=endpoint)
+    sent = JobFactory(workspace=workspace, status=Status.COMPLETED)
+    view = SavedView.objects.create(user=people["lead"], workspace=workspace, name="Mine")
+    chosen = [preflight.Chosen(job.ref)]
+    bulk = preflight.plan(people["lead"], workspace, Ruling.APPROVE, chosen=chosen, now=NOW)
     return {
+        "notice": told.pk,
+        "view": view.pk,
+        "bulk": bulk.ref,
+        "document": known.document.ref,
+        "delivery": sent.deliveries.get().pk,
+        "endpoint": endpoint.pk,
         "workspace": workspace.slug,
         "type": "type",
         "ref": job.ref,
@@ -183,7 +246,13 @@ def address(name, arguments):
         "/jobs/%00/review/",
         "/jobs/%00/approve/",
         "/w/{place}/reviews/?type=%00",
-        "/w/{place}/reviews/?ref=%00",
+        "/w/{place}/reviews/?q=%00&requester=%00&reason=%00&after=%00",
+        "/w/{place}/reviews/?tab=history&person=%00&after=%00",
+        "/w/{place}/reviews/bulk/%00/",
+        "/w/{place}/library/?q=%00&before=%00",
+        "/w/{place}/library/?after=%00",
+        "/w/{place}/library/D-%00/",
+        "/jobs/%00/keep/",
         "/w/{place}/jobs/?reason=%00&q=%00&type=%00",
         "/w/{place}/jobs/new/{type}/?from=%00",
         "/admin/jobs/webhookreceipt/%00/change/",
@@ -263,6 +332,7 @@ def test_a_verbs_door_does_what_the_rule_says(status, lane, cast):
     sent = {
         "note": "Because.",
         "content_hash": job.open_gate.content_hash if job.open_gate else "",
+        "assignee": people["lead"].username,
     }
     for part, user in people.items():
         client, permissions = client_of(user), allowed_actions(user, job)

@@ -1,5 +1,5 @@
 """The admin: what is configured can be edited; what has happened can only be read."""
 
-from jobs.admin import closed, configuration, machine, parts, people
+from jobs.admin import calls, closed, configuration, library, machine, parts, people, prices
 
-__all__ = ["closed", "configuration", "machine", "parts", "people"]
+__all__ = ["calls", "closed", "configuration", "library", "machine", "parts", "people", "prices"]

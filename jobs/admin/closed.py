@@ -8,8 +8,9 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.widgets import AdminSplitDateTime
 from django.db import models
+from django.http import HttpRequest
 
-from jobs.admin.lists import SuperusersOnly
+from jobs.admin.lists import FoundByKey, SuperusersOnly
 
 #: auth: groups give out permissions. django_q: a schedule runs any function. The others: an address
 #: or an authenticator is a way into its owner's account.
@@ -32,10 +33,17 @@ class Moment(AdminSplitDateTime):
             box.attrs["aria-label"] = name
 
 
-class Closed(SuperusersOnly):
+class Closed(FoundByKey, SuperusersOnly):
     # One list instead of a pair: what Django says about the pair, screen readers may not be told.
     filter_horizontal = ()
     formfield_overrides: ClassVar[Any] = {models.DateTimeField: {"widget": Moment}}
+
+
+class Waiting(Closed):
+    """What waits in the queue can be taken out of it, and is never rewritten."""
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 def close() -> None:
@@ -46,7 +54,8 @@ def close() -> None:
     for model, page in list(admin.site._registry.items()):
         if model._meta.app_label in CLOSED:
             admin.site.unregister(model)
-            kept = type(type(page).__name__, (Closed, type(page)), {})
+            kind = Waiting if model._meta.model_name == "ormq" else Closed
+            kept = type(type(page).__name__, (kind, type(page)), {})
             admin.site.register(model, kept)
 
 

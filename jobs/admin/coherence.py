@@ -3,14 +3,31 @@
 from collections.abc import Iterator
 from typing import Any
 
-from jobs.models import JobType, Lane, Membership, PromptVersion, Review, Role
+from django.utils import timezone
+
+from jobs.admin.review_rules import review_misgivings
+from jobs.ladder import ladder
+from jobs.models import JobType, Lane, Live, Membership, Price, PromptVersion, Review, Role
 from jobs.requests import placeholders
+from jobs.tools import registry
 
 
 def unknown_inputs(schema: Any, version: PromptVersion) -> list[str]:
     """The inputs that a version names and the form does not ask for."""
     named = placeholders(version.template) | placeholders(version.tools)
     return sorted(named - set(_properties(schema)))
+
+
+def unknown_tools(tools: list[Any]) -> list[str]:
+    """The functions among a version's tools that are neither registered nor whole themselves."""
+    functions = [
+        tool for tool in tools if isinstance(tool, dict) and tool.get("type") == "function"
+    ]
+    return sorted(
+        str(tool.get("name"))
+        for tool in functions
+        if not registry.find(str(tool.get("name"))) and "parameters" not in tool
+    )
 
 
 def is_closed(schema: Any) -> bool:
@@ -50,6 +67,52 @@ def strict_faults(schema: Any, where: str = "the top") -> Iterator[str]:
             yield from strict_faults(item, f"{where}/{key}")
 
 
+def unpriced(version: PromptVersion | None) -> str:
+    """Why the cost of a version's jobs will be unknown, or ""."""
+    if version is None:
+        return ""
+    tier = version.options.get("service_tier") if isinstance(version.options, dict) else None
+    said = str(tier or "")
+    if Price.objects.rate(model=version.model, tier=said, at=timezone.now()):
+        return ""
+    served = f" in the tier “{said}”" if said else ""
+    return (
+        f"The price book has no price for {version.model}{served}, which {version} uses: "
+        "what its jobs cost will be unknown."
+    )
+
+
+def _nobody_asks(job_type: JobType) -> Iterator[str]:
+    """A follow-up is asked with a question and perhaps a section, and nothing else."""
+    if job_type.min_documents:
+        yield "It follows a job, and a follow-up is asked without documents: nobody can ask."
+    schema = job_type.input_schema
+    required = set(schema.get("required", [])) if isinstance(schema, dict) else set()
+    if is_closed(schema) and not {"question", "section"} <= set(_properties(schema)):
+        yield "It follows a job, and its form has not both inputs of a follow-up: question, section."
+    if beyond := sorted(required - {"question", "section"}):
+        yield f"It follows a job, and a follow-up never gives {', '.join(beyond)}: nobody can ask."
+
+
+def _ladder_misgivings(job_type: JobType) -> Iterator[str]:
+    rungs = ladder(job_type)
+    if job_type.escalate_after and len(rungs) == 1:
+        yield "Reviews should go up by themselves, but there is only one level: they stay there."
+    if job_type.workspace is None or not job_type.levels.exists():
+        return
+    members = Membership.objects.filter(workspace=job_type.workspace, user__is_active=True)
+    for rung in rungs:
+        roles = [Role.LEAD] if rung.role == Role.LEAD else [Role.REVIEWER, Role.LEAD]
+        there = members.filter(role__in=roles).values("user").distinct().count()
+        if there < rung.approvals:
+            able = f"{there} {'person' if there == 1 else 'people'}"
+            yield (
+                f"Level {rung.number} ({rung.name}) asks for {rung.approvals} "
+                f"approval{'' if rung.approvals == 1 else 's'}, and {able} of "
+                f"{job_type.workspace} may give one."
+            )
+
+
 def misgivings(job_type: JobType) -> Iterator[str]:
     """Sentences about a stored type that may be meant so, and probably is not."""
     version = job_type.current_version
@@ -65,16 +128,26 @@ def misgivings(job_type: JobType) -> Iterator[str]:
             f"{version} names {listed}, which the form does not ask for: "
             "what stands there will be left out."
         )
+    if sentence := unpriced(version):
+        yield sentence
+    yield from review_misgivings(job_type, sentence)
+    if version and (missing := unknown_tools(version.tools)):
+        yield f"{version} names tools that are not here: {', '.join(missing)}. They are not offered."
+    if job_type.live == Live.REQUESTER and job_type.review == Review.ALWAYS:
+        yield "Results are always reviewed, and requesters watch them being written before that."
     if job_type.lane == Lane.APPROVAL and job_type.review == Review.NEVER:
         yield (
             "Jobs are approved before they run, but their results are never reviewed: "
             "what the model writes is used unseen."
         )
+    yield from _ladder_misgivings(job_type)
     if job_type.check_quotes:
         if not job_type.max_documents:
             yield "Quotes are looked up in the documents, but no documents can be given."
         elif version and not version.output_schema:
             yield f"Quotes are looked up in structured output, and {version} asks for none."
+    if job_type.follows:
+        yield from _nobody_asks(job_type)
     if job_type.finish_within < job_type.start_within:
         yield "A job must finish before its time to start is over: it may expire while it waits."
     yield from _nobody_decides(job_type)

@@ -1,5 +1,6 @@
 """What is configured: job types, and the prompt versions that they send."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import forms
@@ -7,20 +8,27 @@ from django.contrib import admin, messages
 from django.db.models import JSONField, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
 from jobs import models
+from jobs.admin import review_rules
 from jobs.admin.coherence import (
     impossible_inputs,
     is_closed,
     misgivings,
     strict_faults,
     unknown_inputs,
+    unknown_tools,
+    unpriced,
 )
 from jobs.admin.fields import json_formfield
-from jobs.admin.history import WithHistory
-from jobs.admin.lists import Dressed, RoomInline, ScopedFilter, person
+from jobs.admin.history import Line, WithHistory, changes_of, levels_of
+from jobs.admin.levels import LevelInline
+from jobs.admin.lists import Dressed, RoomInline, ScopedFilter, overseen, person
 from jobs.admin.shown import NOTHING, link, long_text, readable
+from jobs.spending import WINDOW, spending
+from jobs.tools import registry
 
 
 def configured_types(user: models.User) -> QuerySet[models.JobType]:
@@ -51,6 +59,15 @@ class JobTypeForm(forms.ModelForm):
     class Meta:
         labels = {"current_version": "Version for new jobs"}
 
+    review_tools = review_rules.ToolsField()
+    review_roles = review_rules.RolesField()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        tools = self.fields.get("review_tools")
+        if isinstance(tools, review_rules.ToolsField):
+            tools.keep(self.instance.review_tools)
+
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or {}
         if "input_schema" in data and (why := impossible_inputs(data["input_schema"])):
@@ -61,6 +78,8 @@ class JobTypeForm(forms.ModelForm):
         for name in ("start_within", "finish_within", "review_within"):
             if data.get(name) == 0:
                 self.add_error(name, "0 seconds: the deadline is over at once.")
+        for name, why in review_rules.review_faults(data):
+            self.add_error(name, why)
         self._check_place(data)
         return data
 
@@ -98,28 +117,35 @@ class JobTypeAdmin(WithHistory, Configured):
     list_select_related = ("workspace", "current_version")
     search_fields = ("name", "slug")
     prepopulated_fields = {"slug": ("name",)}
-    inlines = (VersionInline,)
+    inlines = (LevelInline, VersionInline)
     change_form_template = "admin/room/job_type.html"
     fieldsets = (
-        (None, {"fields": ("name", "slug", "workspace", "description", "enabled")}),
+        (None, {"fields": ("name", "slug", "workspace", "description", ("enabled", "follows"))}),
         ("What is sent", {"fields": ("current_version",)}),
-        ("What is asked for", {"fields": ("input_schema", ("min_documents", "max_documents"))}),
+        (
+            "What is asked for",
+            {"fields": ("input_schema", ("min_documents", "max_documents"), "carriage")},
+        ),
         (
             "Review",
             {
                 "fields": (
                     ("lane", "review", "on_incomplete"),
-                    ("check_quotes", "own_approval"),
-                    ("review_levels", "review_within", "expire_overdue_review"),
+                    ("check_quotes", "own_approval", "live"),
+                    ("review_within", "remind_after", "escalate_after", "expire_overdue_review"),
+                    "max_rounds",
+                    "evidence_seen",
                 )
             },
         ),
+        review_rules.FIELDSET,
         (
             "Retries and deadlines",
             {
                 "fields": (
                     ("max_attempts", "may_pay_twice", "unknown_wait"),
                     ("start_within", "finish_within"),
+                    ("max_turns", "max_calls"),
                 )
             },
         ),
@@ -201,7 +227,17 @@ class JobTypeAdmin(WithHistory, Configured):
         if (job_type := context.get("original")) and may_make_version(request, job_type.pk):
             add = reverse("admin:jobs_promptversion_add")
             context["new_version_url"] = f"{add}?job_type={job_type.pk}"
+        if job_type:
+            context |= {
+                "unpriced": unpriced(job_type.current_version),
+                "reviewed": review_rules.reviewed(job_type, overseen(request)),
+                "window": WINDOW,
+                "spent": spending(job_type, overseen(request), since=timezone.now() - WINDOW),
+            }
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def history_lines(self, request: HttpRequest, row: Any) -> Iterable[Line]:
+        return [*changes_of(row), *levels_of(row)]
 
     @admin.display(description="Workspace")
     def place(self, job_type: models.JobType) -> str:
@@ -236,6 +272,11 @@ class VersionForm(forms.ModelForm):
             and all(isinstance(tool, dict) and tool.get("type") for tool in tools)
         ):
             self.add_error("tools", "A list of objects, each with a “type”.")
+        elif unknown := unknown_tools(tools or []):
+            known = ", ".join(tool.name for tool in registry.registered())
+            self.add_error(
+                "tools", f"There is no tool {', '.join(unknown)} here. There are: {known}."
+            )
         if "options" in data and not isinstance(data["options"], dict):
             self.add_error("options", "Must be a JSON object.")
         self._check_output(data.get("output_schema"))

@@ -17,7 +17,7 @@ from django.template.response import TemplateResponse
 from django.utils.text import capfirst
 
 from jobs.admin.lists import Dressed, person
-from jobs.models import Membership, Role, User, Workspace
+from jobs.models import JobType, Membership, ReviewLevel, Role, User, Workspace
 
 #: Lines of a history page. Older ones stay in the database.
 MOST_LINES = 200
@@ -120,6 +120,19 @@ def memberships_of(who_or_where: User | Workspace, within: Any = None) -> Iterat
         if row.history_type == "~" and before:
             said += f" (before: {_role(before.role)})"
         yield Line(row.history_date, _who(row), said)
+
+
+def levels_of(job_type: JobType) -> Iterator[Line]:
+    """What happened to the levels of a type's reviews."""
+    records = ReviewLevel.history.filter(job_type_id=job_type.pk).select_related("history_user")
+    rows = list(records.order_by("-history_date", "-history_id")[: MOST_LINES + 1])
+    for index, row in enumerate(rows):
+        before = next((r for r in rows[index + 1 :] if r.id == row.id), None)
+        changes = tuple(_compared(before, row)) if before and row.history_type == "~" else ()
+        if row.history_type == "~" and before and not changes:
+            continue
+        done = {"+": "was added", "~": "was changed", "-": "was taken out"}[row.history_type]
+        yield Line(row.history_date, _who(row), f"Level {row.number}, {row.name}, {done}", changes)
 
 
 def logged(row: Any) -> Iterator[Line]:

@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from jobs import models
+from jobs.admin.calls import ProviderFileInline, ProviderStoreInline
 from jobs.admin.lists import JobRoom, RoomInline, ScopedFilter
 from jobs.admin.parts import LONG_OF_JOB, LONG_OF_TYPE, GateInline, moved, under
 from jobs.admin.shown import NOTHING, link, list_link, readable
@@ -100,7 +101,14 @@ class JobAdmin(JobRoom):
     filters_in_links = ("lane", "reason_code")
     list_select_related = ("job_type", "requester")
     deferred = (*LONG_OF_JOB, *under("job_type", LONG_OF_TYPE))
-    inlines: ClassVar[Any] = (AttemptInline, GateInline, EventInline, DocumentInline)
+    inlines: ClassVar[Any] = (
+        AttemptInline,
+        GateInline,
+        EventInline,
+        DocumentInline,
+        ProviderFileInline,
+        ProviderStoreInline,
+    )
     fieldsets = (
         (None, {"fields": ("badge", "reason", "progress", "gate_shown", "parts")}),
         (
@@ -109,6 +117,7 @@ class JobAdmin(JobRoom):
                 "fields": (
                     ("workspace", "job_type", "prompt_version"),
                     ("requester", "lane", "parent"),
+                    "carry",
                     "input_shown",
                     "warnings_shown",
                 )

@@ -84,7 +84,13 @@ class SuperusersOnly:
         return person(request).is_superuser and delete
 
 
-class Dressed(admin.ModelAdmin):
+class FoundByKey:
+    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
+        """An empty ``_to_field`` names none; Django asks the model for a field without a name."""
+        return super().get_object(request, object_id, from_field or None)  # type: ignore[misc]
+
+
+class Dressed(FoundByKey, admin.ModelAdmin):
     """With the admin's own few rules of style; and filtered by what it offers alone. Django lets an
     address ask any column: by a pattern that runs for hours, or for what the page keeps back."""
 
@@ -100,10 +106,6 @@ class Dressed(admin.ModelAdmin):
         name, _, how = lookup.partition("__")
         plain = how in ("", "exact", "id__exact", "isnull") and "\0" not in value
         return name in offered and plain
-
-    def get_object(self, request: HttpRequest, object_id: str, from_field: Any = None) -> Any:
-        """An empty ``_to_field`` names none."""
-        return super().get_object(request, object_id, from_field or None)
 
 
 class ReadOnly:
@@ -224,6 +226,11 @@ def _filtered_by(item: Any) -> str:
     """The parameter of an entry of `list_filter`."""
     named = getattr(item, "parameter_name", item)
     return str(named[0] if isinstance(named, tuple) else named)
+
+
+def overseen(request: HttpRequest) -> list[int] | None:
+    """The workspaces whose jobs this person sees; None for all."""
+    return None if person(request).is_superuser else _overseen(request)
 
 
 def _overseen(request: HttpRequest) -> list[int]:

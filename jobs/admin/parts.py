@@ -15,6 +15,7 @@ from jobs.templatetags.jobsite import money, status_word
 
 #: Of a job, what only its own page shows.
 LONG_OF_JOB = ("input", "warnings", "reason_text")
+LONG_OF_CALL = ("arguments", "edited_arguments", "output")
 LONG_OF_TYPE = ("input_schema", "description")
 
 
@@ -45,6 +46,12 @@ class TurnInline(RoomInline):
     model = models.Turn
     fields = ("number", "response_id", "provider_status", "sent_at", "ended_at")
     deferred = ("request", "payload", "late_payload")
+
+
+class FunctionCallInline(RoomInline):
+    model = models.FunctionCall
+    fields = ("position", "name", "effect", "state", "outcome", "started_at", "ended_at")
+    deferred = LONG_OF_CALL
 
 
 class OpenFilter(admin.SimpleListFilter):
@@ -122,9 +129,15 @@ class AttemptAdmin(OfJob):
         return money(attempt.cost_usd)
 
 
+class FetchedFileInline(RoomInline):
+    model = models.FetchedFile
+    fields = ("name", "container_id", "file_id", "problem")
+
+
 @admin.register(models.Turn)
 class TurnAdmin(OfJob):
     to_job = "attempt__job"
+    inlines = (FunctionCallInline, FetchedFileInline)
     list_display = ("name", "job_link", "attempt_link", "provider_status", "sent_at", "ended_at")
     list_select_related = ("attempt__job",)
     deferred = (
@@ -196,8 +209,9 @@ class CitationInline(RoomInline):
 
 class ToolCallInline(RoomInline):
     model = models.ToolCall
-    fields = ("position", "kind", "name", "status", "summary", "raw_shown")
+    fields = ("position", "turn", "title", "kind", "name", "status", "summary", "raw_shown")
     readonly_fields = ("raw_shown",)
+    deferred = ("detail",)
 
     @admin.display(description="As reported")
     def raw_shown(self, call: models.ToolCall) -> SafeString:
@@ -206,7 +220,7 @@ class ToolCallInline(RoomInline):
 
 class ResultFileInline(RoomInline):
     model = models.ResultFile
-    fields = ("position", "name", "content_type", "size", "sha256")
+    fields = ("position", "name", "content_type", "size", "sha256", "container_id", "file_id")
 
 
 @admin.register(models.Result)
@@ -229,7 +243,7 @@ class ResultAdmin(OfJob):
         ("job_link", "attempt_link", "turns"),
         ("extent", "created_at"),
         ("model", "service_tier"),
-        "content_hash",
+        ("content_hash", "edit_link"),
         "text_shown",
         "structured_shown",
         "warnings_shown",
@@ -261,6 +275,10 @@ class ResultAdmin(OfJob):
     def text_shown(self, result: models.Result) -> SafeString:
         return long_text(result.text)
 
+    @admin.display(description="A reviewer's version counts instead")
+    def edit_link(self, result: models.Result) -> SafeString:
+        return link(result.edit, str(result.edit))
+
     @admin.display(description="Structured output")
     def structured_shown(self, result: models.Result) -> SafeString:
         return readable(result.structured)
@@ -272,6 +290,41 @@ class ResultAdmin(OfJob):
     @admin.display(description="Usage")
     def usage_shown(self, result: models.Result) -> SafeString:
         return readable(result.usage)
+
+
+@admin.register(models.ResultEdit)
+class ResultEditAdmin(OfJob):
+    to_job = "result__attempt__job"
+    list_display = ("name", "job_link", "made_by", "made_at")
+    list_select_related = ("result__attempt__job", "made_by")
+    deferred = (
+        "text",
+        "structured",
+        *under("result", ("text", "structured", "warnings", "usage")),
+        *under("result__attempt", ("feedback", "error_text")),
+        *under("result__attempt__job", LONG_OF_JOB),
+    )
+    fields = (
+        ("job_link", "result_link", "number"),
+        ("made_by", "made_at"),
+        ("content_hash", "of_hash"),
+        "text_shown",
+    )
+
+    def name_of(self, row: models.ResultEdit) -> str:
+        return f"edit {row.number} of a result"
+
+    @admin.display(description="Edit")
+    def name(self, edit: models.ResultEdit) -> str:
+        return f"edit {edit.number}"
+
+    @admin.display(description="Result")
+    def result_link(self, edit: models.ResultEdit) -> SafeString:
+        return link(edit.result, "Result")
+
+    @admin.display(description="Text")
+    def text_shown(self, edit: models.ResultEdit) -> SafeString:
+        return long_text(edit.text)
 
 
 @admin.register(models.Event)

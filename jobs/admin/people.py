@@ -107,7 +107,7 @@ class MembershipInline(admin.TabularInline):
     model = models.Membership
     form = MembershipForm
     formset = Memberships
-    template = "admin/room/memberships.html"
+    template = "admin/room/inline_rows.html"
     extra = 0
 
     def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:

@@ -1,10 +1,8 @@
-from datetime import datetime
-from typing import Self
-
 from django.db import models
 from django.db.models import Q
 
 from jobs.ids import uuid7
+from jobs.models.due import DueQuerySet, DueRow, due_index, lease_is_whole
 from jobs.models.jobs import Job
 from jobs.models.workspaces import User
 
@@ -33,16 +31,8 @@ class Cause(models.TextChoices):
     CHANGES = "changes", "Changes requested"
 
 
-class AttemptQuerySet(models.QuerySet["Attempt"]):
-    def due(self, now: datetime) -> Self:
-        """Attempts whose next check has come and that nobody holds."""
-        return self.filter(next_check_at__lte=now).filter(
-            Q(lease_until__isnull=True) | Q(lease_until__lte=now)
-        )
-
-
-class Attempt(models.Model):
-    """One try at a job. ``next_check_at`` says when it is next due; the lease, who holds it.
+class Attempt(DueRow):
+    """One try at a job.
 
     An open attempt is always due some time. An ended one is due only while something is left to
     tidy up at the provider.
@@ -66,16 +56,9 @@ class Attempt(models.Model):
     missing_since = models.DateTimeField(null=True, blank=True)
     last_heard_at = models.DateTimeField(null=True, blank=True)
 
-    next_check_at = models.DateTimeField(null=True, blank=True)
-    lease_until = models.DateTimeField(null=True, blank=True)
-    lease_token = models.UUIDField(null=True, blank=True)
     checks = models.PositiveIntegerField(default=0, help_text="Requests made for it.")
-    failures = models.PositiveIntegerField(default=0, help_text="Failed requests in a row.")
-    strikes = models.PositiveSmallIntegerField(
-        default=0, help_text="Claims in a row after which nothing was written: their holder died."
-    )
 
-    objects = AttemptQuerySet.as_manager()
+    objects = DueQuerySet["Attempt"].as_manager()
 
     class Meta:
         ordering = ["job", "number"]
@@ -92,11 +75,7 @@ class Attempt(models.Model):
                 | Q(state__in=sorted(ENDED), ended_at__isnull=False),
                 name="attempt_open_is_due_ended_is_dated",
             ),
-            models.CheckConstraint(
-                condition=Q(lease_until__isnull=True, lease_token__isnull=True)
-                | Q(lease_until__isnull=False, lease_token__isnull=False),
-                name="attempt_lease_until_and_token",
-            ),
+            lease_is_whole("attempt_lease_until_and_token"),
         ]
         indexes = [
             models.Index(
@@ -120,7 +99,8 @@ class Attempt(models.Model):
 
 
 class Turn(models.Model):
-    """One provider response inside an attempt.
+    """One provider response inside an attempt. A response that asks for tools ends its turn, and
+    the answers go out with the next one.
 
     ``request`` is what was, or is to be, sent, without the documents' content. ``payload`` is the
     terminal answer, byte for byte; ``late_payload`` one that came after the attempt had ended.
@@ -131,9 +111,14 @@ class Turn(models.Model):
     number = models.PositiveSmallIntegerField(default=1)
     request = models.JSONField(default=dict)
     sent_at = models.DateTimeField(null=True, blank=True)
+    previous_gone = models.BooleanField(
+        default=False,
+        help_text="OpenAI no longer has the response that it follows: the stored text goes along.",
+    )
     response_id = models.CharField(max_length=200, null=True, blank=True, unique=True)
     request_id = models.CharField(max_length=200, blank=True)
     provider_status = models.CharField(max_length=60, blank=True)
+    cost_usd = models.DecimalField(max_digits=14, decimal_places=6, null=True, blank=True)
     payload = models.BinaryField(null=True, blank=True)
     late_payload = models.BinaryField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -155,3 +140,30 @@ class Turn(models.Model):
 
     def __str__(self) -> str:
         return self.response_id or f"turn {self.id}"
+
+
+class LiveText(DueRow):
+    """What a running response has written so far, followed by one consumer for all who watch.
+
+    ``sequence`` is the number of the last event that is in ``text``, -1 before the first. Due
+    while it can be followed; what is lost of it is in the terminal answer.
+    """
+
+    turn = models.OneToOneField(Turn, models.CASCADE, related_name="live")
+    text = models.TextField(blank=True)
+    doing = models.CharField(max_length=200, blank=True, help_text="What it does just now.")
+    sequence = models.IntegerField(default=-1)
+    began_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+
+    objects = DueQuerySet["LiveText"].as_manager()
+
+    class Meta:
+        constraints = [
+            lease_is_whole("live_text_lease_until_and_token"),
+            models.CheckConstraint(condition=Q(sequence__gte=-1), name="live_text_sequence"),
+        ]
+        indexes = [due_index("live_text_due")]
+
+    def __str__(self) -> str:
+        return f"live text of {self.turn_id}"

@@ -1,16 +1,9 @@
-from datetime import datetime
-from typing import Self
-
 from django.db import models
-from django.db.models import Q
+
+from jobs.models.due import DueQuerySet, DueRow, due_index, lease_is_whole
 
 
-class ReceiptQuerySet(models.QuerySet["WebhookReceipt"]):
-    def due(self, now: datetime) -> Self:
-        return self.filter(next_check_at__lte=now)
-
-
-class WebhookReceipt(models.Model):
+class WebhookReceipt(DueRow):
     """A verified webhook, once. Due while its response is not one that we know yet."""
 
     webhook_id = models.CharField(max_length=200, primary_key=True)
@@ -19,18 +12,13 @@ class WebhookReceipt(models.Model):
     body = models.BinaryField()
     received_at = models.DateTimeField(db_index=True)
     outcome = models.CharField(max_length=40, blank=True)
-    next_check_at = models.DateTimeField(null=True, blank=True)
-    failures = models.PositiveSmallIntegerField(default=0)
 
-    objects = ReceiptQuerySet.as_manager()
+    objects = DueQuerySet["WebhookReceipt"].as_manager()
 
     class Meta:
+        constraints = [lease_is_whole("receipt_lease_until_and_token")]
         indexes = [
-            models.Index(
-                fields=["next_check_at"],
-                condition=Q(next_check_at__isnull=False),
-                name="receipt_due",
-            ),
+            due_index("receipt_due"),
         ]
 
     def __str__(self) -> str:
@@ -55,11 +43,7 @@ class SweepSlot(models.Model):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(
-                condition=Q(lease_until__isnull=True, lease_token__isnull=True)
-                | Q(lease_until__isnull=False, lease_token__isnull=False),
-                name="sweep_slot_lease_until_and_token",
-            ),
+            lease_is_whole("sweep_slot_lease_until_and_token"),
         ]
 
     def __str__(self) -> str:

@@ -8,7 +8,13 @@ from typing import Any
 
 from django.db import connections
 
-APPEND_ONLY = ("jobs_event", "jobs_promptversion", "jobs_seal", "reviews_decision")
+APPEND_ONLY = (
+    "jobs_event",
+    "jobs_promptversion",
+    "jobs_resultedit",
+    "jobs_seal",
+    "reviews_decision",
+)
 
 _SQLITE = """
 CREATE TRIGGER IF NOT EXISTS {table}_immutable BEFORE UPDATE ON {table}

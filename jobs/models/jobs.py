@@ -1,11 +1,13 @@
 from pathlib import PurePath
 from typing import Any, Self
 
+from django.apps import apps
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.urls import reverse
 
 from jobs.ids import new_ref, uuid7
+from jobs.models.own_requests import own_refused
 from jobs.models.types import JobType, Lane, PromptVersion
 from jobs.models.workspaces import SEES_ALL, Role, User, Workspace
 
@@ -20,6 +22,14 @@ class Status(models.TextChoices):
     FAILED = "failed", "Failed"  # settled: no usable result, and the reason says why
     CANCELED = "canceled", "Canceled"  # settled: a person, or the provider, stopped it
     EXPIRED = "expired", "Expired"  # settled: a deadline passed
+
+
+class Carry(models.TextChoices):
+    """How a job's documents reach the model."""
+
+    INLINE = "inline", "In the request"
+    FILES = "files", "As files at OpenAI"
+    SEARCH = "search", "In a vector store at OpenAI, to be searched"
 
 
 SETTLED = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELED, Status.EXPIRED})
@@ -42,12 +52,20 @@ class JobQuerySet(models.QuerySet["Job"]):
 
     def awaiting(self, user: User) -> Self:
         """The jobs whose open gate waits for `user`, among others: at a level on which they decide,
-        and not requested by themselves unless the type lets them approve that."""
+        not requested by themselves unless all types whose rules hold let them approve that, and not
+        approved by them already."""
         lead = user.memberships.filter(role=Role.LEAD).values("workspace")
         first = user.memberships.filter(role=Role.REVIEWER).values("workspace")
-        theirs = Q(workspace__in=lead) | Q(workspace__in=first, open_gate__level=1)
-        decidable = ~Q(requester=user) | Q(job_type__own_approval=True)
-        return self.filter(theirs & decidable, status=Status.NEEDS_REVIEW)
+        theirs = Q(workspace__in=lead) | Q(workspace__in=first, open_gate__role=Role.REVIEWER)
+        approved = Q(open_gate__given=0) | ~Exists(
+            apps.get_model("jobs", "Approval").objects.filter(
+                gate=OuterRef("open_gate"),
+                ballot=OuterRef("open_gate__ballot"),
+                actor=user,
+                lapsed_at=None,
+            )
+        )
+        return self.filter(theirs & ~own_refused(user) & approved, status=Status.NEEDS_REVIEW)
 
 
 class Job(models.Model):
@@ -75,6 +93,7 @@ class Job(models.Model):
     status = models.CharField(max_length=20, choices=Status, default=Status.QUEUED)
     reason_code = models.CharField(max_length=60, blank=True)
     reason_text = models.TextField(blank=True)
+    carry = models.CharField("documents go", max_length=10, choices=Carry, default=Carry.INLINE)
     progress_done = models.PositiveSmallIntegerField(default=0)
     progress_total = models.PositiveSmallIntegerField(default=3)
     progress_message = models.CharField(max_length=200, blank=True)
@@ -108,6 +127,7 @@ class Job(models.Model):
         constraints = [
             models.CheckConstraint(condition=Q(status__in=Status.values), name="job_status_known"),
             models.CheckConstraint(condition=Q(lane__in=Lane.values), name="job_lane_known"),
+            models.CheckConstraint(condition=Q(carry__in=Carry.values), name="job_carry_known"),
             models.CheckConstraint(
                 condition=Q(status=Status.NEEDS_REVIEW, open_gate__isnull=False)
                 | (~Q(status=Status.NEEDS_REVIEW) & Q(open_gate__isnull=True)),
@@ -160,6 +180,12 @@ class Job(models.Model):
                 condition=Q(settled_at__isnull=False),
                 name="job_by_settled",
             ),
+            # What is counted of a type's costs, so that it reads no rows either.
+            models.Index(
+                fields=["job_type", "workspace", "settled_at", "status", "cost_usd"],
+                condition=Q(settled_at__isnull=False),
+                name="job_type_spending",
+            ),
             models.Index(
                 fields=["id"], condition=~Q(sealed_count=F("event_count")), name="job_unsealed"
             ),
@@ -201,6 +227,21 @@ class Job(models.Model):
     def is_settled(self) -> bool:
         return self.status in SETTLED
 
+    @property
+    def is_follow_up(self) -> bool:
+        """Whether it asks about its parent's result. Any other job with a parent began with its
+        input."""
+        return self.parent_id is not None and self.job_type.follows
+
+    def ruling_types(self) -> list[JobType]:
+        """The types whose rules hold for this job: its own first and, for a follow-up, those of the
+        jobs that it rests on."""
+        types, job = [self.job_type], self
+        while job.is_follow_up:
+            job = Job.objects.select_related("job_type").get(follow_ups=job)
+            types.append(job.job_type)
+        return types
+
 
 def document_path(document: "Document", name: str) -> str:
     """Where a document is stored: never under the name that somebody gave it."""
@@ -218,6 +259,14 @@ class Document(models.Model):
     sha256 = models.CharField(max_length=64)
     file = models.FileField(upload_to=document_path, max_length=255)
     text = models.TextField(blank=True)
+    library_document = models.ForeignKey(
+        "jobs.LibraryDocument",
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="uses",
+        help_text="What it is a copy of, if it was taken from the library.",
+    )
 
     class Meta:
         ordering = ["job", "position"]
@@ -234,6 +283,8 @@ class Verb(models.TextChoices):
     """The catalogue of events: what can happen to a job."""
 
     SUBMITTED = "submitted", "Submitted"
+    CALLS_ASKED = "calls_asked", "Tools asked for"  # a turn ended with them
+    CALLS_REFUSED = "calls_refused", "Tool call refused"
     WAITING = "waiting", "Waiting"  # still the same status, for a new reason
     STARTED = "started", "Started"  # the provider accepted it, or may have
     ADOPTED = "adopted", "Adopted"  # a lost answer was found again
@@ -248,12 +299,22 @@ class Verb(models.TextChoices):
     APPROVED = "approved", "Approved"
     CHANGES_REQUESTED = "changes_requested", "Changes requested"
     REJECTED = "rejected", "Rejected"
+    APPROVAL_GIVEN = "approval_given", "Approval given"  # one of several that are asked for
     ESCALATED = "escalated", "Escalated"
+    REASSIGNED = "reassigned", "Reassigned"  # or waits for nobody in particular again
+    REMINDED = "reminded", "Reminded"  # a review is due soon
+    OVERDUE = "overdue", "Overdue"  # a review, and nothing expires
     REOPENED = "reopened", "Reopened"
     RESULT_TAKEN = "result_taken", "Late result taken"
     SETTLED = "settled", "Settled by an operator"
     ARCHIVED = "archived", "Archived"
     LATE_ANSWER = "late_answer", "Late answer"  # evidence: it changes nothing
+    RE_EXTRACTED = "re_extracted", "Read anew"  # from the stored answer
+    DELIVERED = "delivered", "Delivered"  # it has left, and the receiver said so
+    DELIVERY_FAILED = "delivery_failed", "Not delivered"  # given up: an operator decides
+    DELIVERY_STOPPED = "delivery_stopped", "Delivery stopped"
+    DELIVERY_RETRIED = "delivery_retried", "Delivery tried again"
+    DELIVERY_DROPPED = "delivery_dropped", "Delivery dropped"
 
 
 class Event(models.Model):
@@ -278,6 +339,12 @@ class Event(models.Model):
             models.UniqueConstraint(fields=["job", "seq"], name="event_seq_once"),
             models.CheckConstraint(condition=Q(seq__gte=1), name="event_seq_from_one"),
         ]
+        indexes = [
+            models.Index(
+                fields=["at", "id"], condition=Q(verb="escalated"), name="event_escalated"
+            ),
+            models.Index(fields=["at", "id"], condition=Q(verb="expired"), name="event_expired"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.job_id} {self.seq} {self.verb}"
@@ -286,6 +353,13 @@ class Event(models.Model):
         if not self._state.adding:
             raise TypeError("Events are append-only.")
         super().save(*args, **kwargs)
+
+    @property
+    def is_among_reviewers(self) -> bool:
+        """Whether its words are a reviewer's to colleagues: they may quote a result that the
+        requester must not read yet."""
+        inside = {Verb.ESCALATED, Verb.REASSIGNED, Verb.APPROVAL_GIVEN}
+        return self.verb in inside and self.actor_id is not None
 
 
 class Seal(models.Model):

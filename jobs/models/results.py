@@ -1,8 +1,14 @@
+from copy import copy
+from typing import Any, Self
+
 from django.db import models
 
 from jobs.ids import uuid7
-from jobs.models.attempts import Attempt
+from jobs.models.attempts import Attempt, Turn
 from jobs.models.jobs import Document
+
+#: Codes of warnings that an edit mends: it fits its schema, or is not taken.
+MENDED = frozenset({"not_json", "schema_violation", "schema_unusable"})
 
 
 class Result(models.Model):
@@ -10,6 +16,7 @@ class Result(models.Model):
 
     ``content_hash`` covers text, structured output and files: what a person approves.
     ``deliverable`` is false for the partial output of a canceled job: evidence, never delivered.
+    ``edit`` is the reviewer's version that counts instead of this one.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -23,7 +30,13 @@ class Result(models.Model):
     partial = models.BooleanField(default=False)
     deliverable = models.BooleanField(default=True)
     content_hash = models.CharField(max_length=64)
+    edit = models.ForeignKey(
+        "jobs.ResultEdit", models.PROTECT, null=True, blank=True, related_name="+"
+    )
     created_at = models.DateTimeField()
+
+    #: Of a reviewer's version, as `as_judged` gives it: what the model had produced.
+    produced: "Result | None" = None
 
     class Meta:
         constraints = [
@@ -34,6 +47,27 @@ class Result(models.Model):
 
     def __str__(self) -> str:
         return f"result of {self.attempt_id}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.is_edited:
+            raise TypeError("What a reviewer wrote never takes the place of what was produced.")
+        super().save(*args, **kwargs)
+
+    def as_judged(self) -> Self:
+        """The version that counts, which is what is judged, read and delivered: itself, or itself
+        with the words of its edit. The latter cannot be saved."""
+        if self.edit is None or self.is_edited:
+            return self
+        version = copy(self)
+        version.produced = self
+        version.text, version.structured = self.edit.text, self.edit.structured
+        version.content_hash = self.edit.content_hash
+        version.warnings = [w for w in self.warnings if w.get("code") not in MENDED]
+        return version
+
+    @property
+    def is_edited(self) -> bool:
+        return self.produced is not None
 
 
 class Citation(models.Model):
@@ -54,6 +88,7 @@ class Citation(models.Model):
     url = models.TextField(blank=True)
     title = models.TextField(blank=True)
     raw = models.JSONField(default=dict)
+    turn = models.PositiveSmallIntegerField(default=1)
 
     class Meta:
         ordering = ["result", "position"]
@@ -66,7 +101,11 @@ class Citation(models.Model):
 
 
 class ToolCall(models.Model):
-    """Something that the model did on its way: evidence, kept as it was reported."""
+    """A step of the model on its way: evidence, kept as it was reported.
+
+    ``kind`` is the provider's word and ``title`` ours; ``detail`` is a list of
+    `jobs.evidence.Part` as JSON. ``raw`` is the item without pictures and encrypted reasoning.
+    """
 
     result = models.ForeignKey(Result, models.CASCADE, related_name="tool_calls")
     position = models.PositiveIntegerField()
@@ -75,6 +114,9 @@ class ToolCall(models.Model):
     status = models.CharField(max_length=60, blank=True)
     summary = models.TextField(blank=True)
     raw = models.JSONField(default=dict)
+    title = models.CharField(max_length=200, blank=True)
+    detail = models.JSONField(default=list)
+    turn = models.PositiveSmallIntegerField(default=1)
 
     class Meta:
         ordering = ["result", "position"]
@@ -83,11 +125,12 @@ class ToolCall(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.kind
+        return self.title or self.kind
 
 
 class ResultFile(models.Model):
-    """A file that came with the answer itself, such as a generated image."""
+    """A file of the answer: inside it, such as a generated image, or fetched from the container
+    that ``container_id`` names."""
 
     result = models.ForeignKey(Result, models.CASCADE, related_name="files")
     position = models.PositiveIntegerField()
@@ -96,11 +139,42 @@ class ResultFile(models.Model):
     size = models.PositiveBigIntegerField(help_text="Bytes.")
     sha256 = models.CharField(max_length=64)
     file = models.FileField(max_length=255)
+    turn = models.PositiveSmallIntegerField(default=1)
+    container_id = models.CharField(max_length=200, blank=True)
+    file_id = models.CharField(max_length=200, blank=True)
 
     class Meta:
         ordering = ["result", "position"]
         constraints = [
             models.UniqueConstraint(fields=["result", "position"], name="result_file_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class FetchedFile(models.Model):
+    """A file that a turn's answer named, fetched before the answer was written down: its container
+    does not last. Either ``file`` holds it, or ``problem`` says why it is missing."""
+
+    turn = models.ForeignKey(Turn, models.PROTECT, related_name="fetched_files")
+    container_id = models.CharField(max_length=200)
+    file_id = models.CharField(max_length=200)
+    name = models.CharField(max_length=255)
+    file = models.FileField(max_length=255, blank=True)
+    problem = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["turn", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["turn", "container_id", "file_id"], name="fetched_file_once"
+            ),
+            models.CheckConstraint(
+                condition=(models.Q(file="") & ~models.Q(problem=""))
+                | (~models.Q(file="") & models.Q(problem="")),
+                name="fetched_file_or_problem",
+            ),
         ]
 
     def __str__(self) -> str:

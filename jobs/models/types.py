@@ -1,12 +1,14 @@
+from collections.abc import Iterable
 from typing import Any, Self
 from urllib.parse import unquote
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from jsonschema import Draft202012Validator, SchemaError
 from simple_history.models import HistoricalRecords
 
+from jobs.models.rules import Review, check_names, check_roles
 from jobs.models.workspaces import User, Workspace
 
 
@@ -26,18 +28,23 @@ class Lane(models.TextChoices):
         }[self]
 
 
-class Review(models.TextChoices):
-    ALWAYS = "always", "Always reviewed"
-    ON_WARNINGS = "on_warnings", "Reviewed when there are warnings"
-    NEVER = "never", "Never reviewed"
+class Carriage(models.TextChoices):
+    """How documents reach the model."""
 
-    @property
-    def promise(self) -> str:
-        return {
-            Review.ALWAYS: "A reviewer sees the result before you do.",
-            Review.ON_WARNINGS: "Completes by itself unless something needs a look.",
-            Review.NEVER: "Completes by itself, without a reviewer.",
-        }[self]
+    BY_SIZE = "by_size", "By size: inline, as files, or searched where they are many"
+    SEARCH = "search", "Always searched"
+
+
+class Live(models.TextChoices):
+    """Who may watch a result being written."""
+
+    OFF = "off", "Nobody"
+    STAFF = "staff", "Those who see all jobs of the workspace"
+    REQUESTER = "requester", "The requester too: before anybody has reviewed it"
+
+    @classmethod
+    def narrowest(cls, rules: Iterable[str]) -> "Live":
+        return min(map(cls, rules), key=list(cls).index)
 
 
 class OnIncomplete(models.TextChoices):
@@ -133,6 +140,10 @@ class JobTypeQuerySet(models.QuerySet["JobType"]):
         """Those that take new jobs."""
         return self.filter(enabled=True, current_version__isnull=False)
 
+    def offered(self) -> Self:
+        """Those that can be asked for by themselves."""
+        return self.open().filter(follows=False)
+
 
 class JobType(models.Model):
     """What may be asked for. Edited in the admin, without a deploy."""
@@ -149,6 +160,12 @@ class JobType(models.Model):
     name = models.CharField(max_length=100)
     description = models.TextField(help_text="What it does, in words that a requester understands.")
     enabled = models.BooleanField(default=True)
+    follows = models.BooleanField(
+        "follows a job",
+        default=False,
+        help_text="Asks about the result of a completed job. It is reached from that job alone, and "
+        "is reviewed at least as strictly.",
+    )
     current_version = models.ForeignKey(
         "PromptVersion",
         models.PROTECT,
@@ -168,18 +185,107 @@ class JobType(models.Model):
 
     lane = models.CharField(max_length=20, choices=Lane, default=Lane.BACKGROUND)
     review = models.CharField(max_length=20, choices=Review, default=Review.ALWAYS)
+    review_on_warnings = models.BooleanField(
+        "there is a warning",
+        default=True,
+        help_text="Such as a refusal, a quote that was not found, or a call that may have failed.",
+    )
+    review_on_violations = models.BooleanField(
+        "it does not fit its output schema",
+        default=False,
+        help_text="Or could not be held against it.",
+    )
+    review_without_citations = models.BooleanField("it cites nothing", default=False)
+    review_cost_over = models.DecimalField(
+        "it cost more than",
+        max_digits=12,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0)],
+        help_text="US dollars, all attempts of the job together. An unknown cost counts as more. "
+        "Empty: no limit.",
+    )
+    review_tools = models.JSONField(
+        "it used a tool", default=list, blank=True, validators=[check_names]
+    )
+    review_first = models.PositiveSmallIntegerField(
+        "the first of a prompt version",
+        default=0,
+        help_text="How many results of each new version, in each workspace, are put before a person "
+        "first. 0: none.",
+    )
+    review_roles = models.JSONField(
+        "it was asked for by",
+        default=list,
+        blank=True,
+        validators=[check_roles],
+        help_text="Results for people who hold none but these roles: whoever also holds another one "
+        "is trusted. None ticked: the role does not matter.",
+    )
+    review_share = models.PositiveSmallIntegerField(
+        "share reviewed, in percent",
+        default=0,
+        validators=[MaxValueValidator(100)],
+        help_text="Drawn from the results that no rule asks about.",
+    )
+    review_share_adapts = models.BooleanField(
+        "the share falls",
+        default=False,
+        help_text="As more of the last 50 results of the prompt version that were decided in the "
+        "workspace were approved without changes. One that was not takes four of those back.",
+    )
+    review_share_floor = models.PositiveSmallIntegerField(
+        "never below, in percent", default=0, validators=[MaxValueValidator(100)]
+    )
     on_incomplete = models.CharField(
         max_length=20, choices=OnIncomplete, default=OnIncomplete.REVIEW
+    )
+    carriage = models.CharField(
+        "documents go", max_length=20, choices=Carriage, default=Carriage.BY_SIZE
+    )
+    live = models.CharField("shows live text to", max_length=20, choices=Live, default=Live.OFF)
+    max_turns = models.PositiveSmallIntegerField(
+        default=12,
+        validators=[MinValueValidator(1)],
+        help_text="Responses in one attempt: how often the model may come back from its tools.",
+    )
+    max_calls = models.PositiveSmallIntegerField(
+        "max tool calls",
+        default=40,
+        help_text="Calls of Jobsite's own tools in one attempt. Those of OpenAI's tools are limited "
+        "by max_tool_calls among the options of the prompt.",
     )
     check_quotes = models.BooleanField(
         default=False,
         help_text="Look every object with a “quote” in the structured output up in the documents.",
     )
+    evidence_seen = models.BooleanField(
+        "all evidence must be seen before approval",
+        default=False,
+        help_text="Whoever approves ticks every quote, source, step and warning first.",
+    )
     own_approval = models.BooleanField("requesters may approve their own jobs", default=False)
-    review_levels = models.PositiveSmallIntegerField(
-        default=2,
+    remind_after = models.PositiveSmallIntegerField(
+        "remind after",
+        default=75,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(99)],
+        help_text="Percent of a review's time. Empty: nobody is reminded.",
+    )
+    escalate_after = models.PositiveSmallIntegerField(
+        "escalate after",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(99)],
+        help_text="Percent of a review's time, after which it goes a level up by itself. Empty: "
+        "never.",
+    )
+    max_rounds = models.PositiveSmallIntegerField(
+        default=3,
         validators=[MinValueValidator(1)],
-        help_text="How far a review can be escalated; reviewers decide on the first level.",
+        help_text="How often a reviewer may ask for changes to one job.",
     )
     max_attempts = models.PositiveSmallIntegerField(
         default=3,
@@ -200,7 +306,7 @@ class JobType(models.Model):
         default=24 * 3600, help_text="Seconds until a job that has not finished expires."
     )
     review_within = models.PositiveIntegerField(
-        default=3 * 86400, help_text="Seconds that a reviewer has."
+        default=3 * 86400, help_text="Seconds that a reviewer has, where the level says nothing."
     )
     expire_overdue_review = models.BooleanField(
         default=False, help_text="A review that is overdue expires the job."
@@ -220,6 +326,40 @@ class JobType(models.Model):
             ),
             models.CheckConstraint(
                 condition=models.Q(lane__in=Lane.values), name="job_type_lane_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(live__in=Live.values), name="job_type_live_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(review__in=Review.values), name="job_type_review_known"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(review_share__lte=100), name="job_type_review_share_in_percent"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(review_share_adapts=False)
+                | models.Q(
+                    review_share_floor__gte=1,
+                    review_share_floor__lte=models.F("review_share"),
+                ),
+                name="job_type_review_share_has_floor",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(review_cost_over__isnull=True)
+                | models.Q(review_cost_over__gte=0),
+                name="job_type_review_cost_not_negative",
+            ),
+            models.CheckConstraint(condition=models.Q(max_turns__gte=1), name="job_type_has_turns"),
+            models.CheckConstraint(
+                condition=models.Q(remind_after=None) | models.Q(remind_after__range=(1, 99)),
+                name="job_type_reminds_within",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(escalate_after=None) | models.Q(escalate_after__range=(1, 99)),
+                name="job_type_escalates_within",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(max_rounds__gte=1), name="job_type_has_rounds"
             ),
             models.CheckConstraint(
                 condition=models.Q(min_documents__lte=models.F("max_documents")),

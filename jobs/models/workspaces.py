@@ -13,13 +13,14 @@ class User(AbstractUser):
 class WorkspaceQuerySet(models.QuerySet["Workspace"]):
     def overseen_by(self, user: User) -> Self:
         """The workspaces of which `user` sees every job."""
-        return self._held_by(user, SEES_ALL)
+        return self.held_by(user, SEES_ALL)
 
     def configured_by(self, user: User) -> Self:
         """The workspaces whose job types and members `user` may change."""
-        return self._held_by(user, {Role.ADMIN})
+        return self.held_by(user, {Role.ADMIN})
 
-    def _held_by(self, user: User, roles: Collection["Role"]) -> Self:
+    def held_by(self, user: User, roles: Collection["Role"]) -> Self:
+        """Those in which `user` holds one of these roles; all of them for a superuser."""
         if not user.is_active:
             return self.none()
         if user.is_superuser:

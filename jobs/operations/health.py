@@ -1,6 +1,6 @@
 """Is it working? One answer, and the findings that it rests on, in plain words."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -35,7 +35,8 @@ class Level(IntEnum):
 @dataclass(frozen=True)
 class Finding:
     """`text` says what is wrong, `todo` what to do. `rows` filters the list of jobs down to those
-    concerned, `ref` names one, `page` an admin page, `part` a part of the operations page."""
+    concerned, `ref` names one, `page` an admin page, `part` a part of the operations page, `url`
+    any other list of what is concerned."""
 
     code: str
     level: Level
@@ -45,6 +46,7 @@ class Finding:
     ref: str = ""
     page: str = ""
     part: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,18 @@ class Health:
         )[self.level]
 
 
-def examine(pulse: Pulse, desk: Desk, failing: Failing, *, now: datetime) -> Health:
-    """What is wrong, by what was found of the machine, the jobs and the failures."""
+def examine(
+    pulse: Pulse, desk: Desk, failing: Failing, others: Iterable[Finding] = (), *, now: datetime
+) -> Health:
+    """What is wrong, by what was found of the machine, the jobs and the failures; `others` is what
+    other apps have found."""
     found = [
         *_about_cluster(pulse, now),
         *_about_account(pulse, desk, failing, now),
         *_about_provider(pulse, desk, failing),
         *_about_people(desk),
         *_about_rows(desk),
+        *others,
         *_about_setup(pulse),
     ]
     return Health(tuple(sorted(found, key=lambda finding: -finding.level)))

@@ -5,21 +5,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from itertools import chain
 from typing import TypeVar, cast
 
 from django.core.cache.backends.locmem import LocMemCache
 
-from jobs.models import Status, Workspace
+from jobs.models import JobType, Status, Workspace
 from jobs.operations import health, snapshot, trends
-from jobs.operations.health import Health
+from jobs.operations.health import Finding, Health
 from jobs.operations.snapshot import Counts, Desk, Pulse, Waiting
 from jobs.operations.trends import Cause, Durations, Failing, Pending, Settled, Took
+from jobs.signals import asked_what_is_wrong
+from jobs.spending import WINDOW, Spending, spending_by_type
 
 T = TypeVar("T")
 
 #: Seconds for which what is costly is kept: for as long as the page waits to look again.
 KEPT_FOR = 10
-#: The same for days that are over.
+#: The same for days that are over, and for what looks back on many.
 EARLIER_KEPT_FOR = 600
 #: Of each process its own: looking at the page must not write to the database.
 kept = LocMemCache("operations", {"MAX_ENTRIES": 2_000})
@@ -36,6 +39,7 @@ class Numbers:
     days: tuple[Settled, ...]
     pending: Pending
     durations: Durations
+    by_type: tuple[tuple[JobType, Spending], ...]
 
     @property
     def failed_today(self) -> int:
@@ -69,9 +73,11 @@ def overview(workspace: Workspace | None, *, now: datetime) -> Overview:
     pulse = snapshot.pulse(now)
     desk = snapshot.desk(workspace, now)
     numbers = _kept("numbers", workspace, KEPT_FOR, lambda: _numbers(workspace, now))
+    answers = asked_what_is_wrong.send(Overview, workspace=workspace)
+    others = chain.from_iterable(cast(list[Finding], found) for _receiver, found in answers)
     return Overview(
         at=now,
-        health=health.examine(pulse, desk, numbers.failing, now=now),
+        health=health.examine(pulse, desk, numbers.failing, others, now=now),
         pulse=pulse,
         desk=desk,
         queued=snapshot.oldest(workspace, Status.QUEUED),
@@ -92,6 +98,7 @@ def _numbers(workspace: Workspace | None, now: datetime) -> Numbers:
         days=(*_earlier_days(workspace, now), trends.by_day(hours)[-1]),
         pending=trends.pending_cost(workspace),
         durations=trends.durations(_samples(workspace, since, now)),
+        by_type=_by_type(workspace, now),
     )
 
 
@@ -103,6 +110,15 @@ def _earlier_days(workspace: Workspace | None, now: datetime) -> tuple[Settled, 
         workspace,
         EARLIER_KEPT_FOR,
         lambda: trends.by_day(trends.settled_by_hour(workspace, since=first, until=today)),
+    )
+
+
+def _by_type(workspace: Workspace | None, now: datetime) -> tuple[tuple[JobType, Spending], ...]:
+    return _kept(
+        "spending-by-type",
+        workspace,
+        EARLIER_KEPT_FOR,
+        lambda: spending_by_type(workspace, since=now - WINDOW),
     )
 
 

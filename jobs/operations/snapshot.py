@@ -18,9 +18,12 @@ from jobs.models import (
     LIVE,
     OPEN,
     Attempt,
+    FunctionCall,
     Gate,
     Job,
     Lane,
+    ProviderFile,
+    ProviderStore,
     Result,
     State,
     Status,
@@ -100,12 +103,13 @@ class Pulse:
     failed_task: str
 
     def late_by(self, now: datetime) -> timedelta:
-        """How long the oldest due attempt has waited to be picked up."""
+        """How long the oldest due work has waited to be picked up."""
         return max(now - self.oldest_due_at, timedelta(0)) if self.oldest_due_at else timedelta(0)
 
 
 def last_beat() -> datetime | None:
-    return SweepSlot.objects.order_by("-beat_at").values_list("beat_at", flat=True).first()
+    beats = SweepSlot.objects.filter(beat_at__isnull=False).order_by("-beat_at")
+    return beats.values_list("beat_at", flat=True).first()
 
 
 def due_attempts(now: datetime) -> tuple[Counted, datetime | None]:
@@ -115,6 +119,17 @@ def due_attempts(now: datetime) -> tuple[Counted, datetime | None]:
     return counted(found["number"]), found["oldest"]
 
 
+def due_work(now: datetime) -> tuple[Counted, datetime | None]:
+    """The same of all work: attempts, tool calls, and documents on their way."""
+    found = [due_attempts(now)]
+    for rows in (FunctionCall.objects, ProviderFile.objects, ProviderStore.objects):
+        due = rows.due(now).order_by()[: MOST + 1]
+        one = due.aggregate(number=Count("*"), oldest=Min("next_check_at"))
+        found.append((counted(one["number"]), one["oldest"]))
+    oldest = [at for _count, at in found if at]
+    return counted(sum(count.number for count, _at in found)), min(oldest, default=None)
+
+
 def last_webhook() -> datetime | None:
     arrived = WebhookReceipt.objects.exclude(event_type="operator").order_by("-received_at")
     return arrived.values_list("received_at", flat=True).first()
@@ -122,7 +137,7 @@ def last_webhook() -> datetime | None:
 
 def pulse(now: datetime) -> Pulse:
     slots = list(SweepSlot.objects.order_by("number"))
-    due, oldest_due_at = due_attempts(now)
+    due, oldest_due_at = due_work(now)
     latest = Attempt.objects.order_by("-id").values_list(
         "submitted_at", "last_heard_at", "ended_at", "state"
     )[:LATEST]

@@ -63,6 +63,10 @@ class Unavailable(ProviderError):
     """No usable answer about a response that exists: look again later."""
 
 
+class FilesUnavailable(Unavailable):
+    """The answer is there, and a file that it names could not be fetched: look again later."""
+
+
 def from_create(error: Exception) -> ProviderError:
     """What an exception of a create call means."""
     if isinstance(error, APIConnectionError):

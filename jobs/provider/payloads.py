@@ -32,8 +32,20 @@ class Unreadable(ValueError):
 
 
 @dataclass(frozen=True)
+class Fetched:
+    """A file that an answer names, as it was fetched. Without ``content``, ``problem`` says why."""
+
+    container_id: str
+    file_id: str
+    name: str
+    content: bytes | None = field(default=None, repr=False)
+    problem: str = ""
+
+
+@dataclass(frozen=True)
 class ProviderResponse:
-    """``body`` is the answer byte for byte; ``data`` the object in it."""
+    """``body`` is the answer byte for byte; ``data`` the object in it; ``files`` those that it
+    names in containers, where they were fetched with it."""
 
     body: bytes = field(repr=False)
     data: Mapping[str, Any] = field(repr=False)
@@ -41,6 +53,7 @@ class ProviderResponse:
     status: str
     state: State
     request_id: str = ""
+    files: tuple[Fetched, ...] = ()
 
     @property
     def error(self) -> tuple[str, str]:
@@ -56,6 +69,16 @@ class ProviderResponse:
     def metadata(self) -> Mapping[str, Any]:
         metadata = self.data.get("metadata")
         return metadata if isinstance(metadata, dict) else {}
+
+
+def read_event(text: str, *, request_id: str = "") -> ProviderResponse:
+    """The response in the data of a stream's event. Raises `Unreadable` where there is none."""
+    try:
+        event = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"not JSON: {error}") from None
+    found = event.get("response") if isinstance(event, dict) else None
+    return read(json.dumps(found).encode(), request_id=request_id)
 
 
 def read(body: bytes, *, request_id: str = "") -> ProviderResponse:

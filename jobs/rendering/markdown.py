@@ -20,12 +20,12 @@ from markdown_it.token import Token
 from jobs.rendering import links
 from jobs.rendering.citations import Numbers, numbered, numbers_for
 from jobs.rendering.code import highlighted
+from jobs.rendering.headings import Headings, has_title, section_name, slug
 
 #: Characters of one paragraph that are read as Markdown; a longer one is shown as it is.
 LONGEST_PARAGRAPH = 20_000
 MOST_ROWS = 500
 MOST_HIGHLIGHTED = 50_000
-MOST_ANCHORS = 200
 _BASE = 3
 
 _INKLESS = re.compile(r"[\s!-/:-@\[-`{-~]+")
@@ -40,6 +40,9 @@ class _Page:
     prefix: str = ""
     numbers: Numbers | None = None
     anchors: dict[str, str] = field(default_factory=dict)
+    headings: Headings = field(default_factory=Headings)
+    #: What stands after the heading that is open.
+    after_heading: str = ""
     highlighted: int = 0
     cut: bool = False
     #: The links that are open: where they began, and the numbers that wait for their end.
@@ -58,16 +61,16 @@ def rendered(
     text: str,
     *,
     level: int = _BASE,
-    prefix: str = "",
+    headings: Headings | None = None,
     places: Iterable[tuple[int, int]] = (),
     breaks: bool = False,
 ) -> Rendered:
     """A whole text. Its highest headings become `<h{level}>`.
 
-    With a `prefix` its headings have ids that begin with it. `places` are (offset, number of a
-    source): the numbers stand there, but for those that would break the markup.
+    With `headings` they have ids, and its sections are taken down there. `places` are (offset,
+    number of a source): the numbers stand there, but for those that would break the markup.
     """
-    page = _Page(level=level, prefix=prefix, numbers=numbers_for(text))
+    page = _Page(level=level, numbers=numbers_for(text))
     source = _lines(text)
     tokens = _parse(source, breaks=breaks)
     places = list(places)
@@ -75,8 +78,9 @@ def rendered(
         marked = _parse(_lines(numbered(text, places, page.numbers)), breaks=breaks)
         _take_numbers(tokens, marked, page.numbers)
     _demote(tokens, level)
-    if prefix:
-        page.anchors = _anchors(tokens, prefix)
+    if headings is not None:
+        page.headings, page.prefix = headings, headings.prefix
+        _anchor(tokens, page)
     html = "".join(_blocks(source, _few_rows(tokens, page), page, breaks=breaks))
     return Rendered(html, page.cut)
 
@@ -126,7 +130,7 @@ class _Renderer(RendererHTML):
         href = str(token.attrs.get("href", ""))
         page.links.append((idx, []))
         if href.startswith("#"):
-            anchor = page.anchors.get(_slug(links.unquoted(href[1:])))
+            anchor = page.anchors.get(slug(links.unquoted(href[1:])))
             return f'<a href="#{escape(anchor)}">' if anchor else "<span>"
         shown = "" if _text_in(tokens, idx).strip() else escape(href)
         return links.opening(href, str(token.attrs.get("title", ""))) + shown
@@ -136,7 +140,7 @@ class _Renderer(RendererHTML):
         begin, waiting = page.links.pop()
         href = str(tokens[begin].attrs.get("href", ""))
         if href.startswith("#"):
-            known = _slug(links.unquoted(href[1:])) in page.anchors
+            known = slug(links.unquoted(href[1:])) in page.anchors
             end = "</a>" if known else f'</span> <span class="host">({escape(href)})</span>'
             return end + "".join(waiting)
         text = _text_in(tokens, begin)
@@ -160,9 +164,19 @@ class _Renderer(RendererHTML):
         return f'<div class="code"><pre dir="ltr"><code>{code}</code></pre></div>\n'
 
     def heading_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        token = tokens[idx]
+        token, before = tokens[idx], ""
+        page: _Page = env["page"]
+        if "section" in token.meta:
+            before, page.after_heading = page.headings.section(
+                token.meta["section"], level=int(token.tag[1]), anchor=str(token.meta["id"])
+            )
         anchor = f' id="{escape(str(token.meta["id"]))}"' if "id" in token.meta else ""
-        return f'<{token.tag} dir="auto"{anchor}>'
+        return f'{before}<{token.tag} dir="auto"{anchor}>'
+
+    def heading_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        page: _Page = env["page"]
+        after, page.after_heading = page.after_heading, ""
+        return f"</{tokens[idx].tag}>{after}\n"
 
     def table_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         return f'{TABLE_START}\n<table class="table">\n'
@@ -318,20 +332,49 @@ def _demote(tokens: Sequence[Token], level: int) -> None:
         token.tag = f"h{min(6, int(token.tag[1]) - highest + level)}"
 
 
-def _anchors(tokens: Sequence[Token], prefix: str) -> dict[str, str]:
-    """Ids for the headings, by the slugs under which the text may link to them."""
-    anchors: dict[str, str] = {}
-    for token, content in zip(tokens, tokens[1:], strict=False):
-        if token.type != "heading_open" or len(anchors) >= MOST_ANCHORS:
+def _anchor(tokens: Sequence[Token], page: _Page) -> None:
+    """Ids for the headings, and the slugs under which the text may link to them. Those that stand
+    in no list or quote begin sections, but for the title."""
+    found = [pair for pair in zip(tokens, tokens[1:], strict=False) if _is_heading(pair[0])]
+    outer = [token for token, _content in found if token.level == 0]
+    titled = has_title([int(token.tag[1]) for token in outer])
+    for token, content in found:
+        token.meta["id"] = page.headings.anchor(content.content)
+        if wanted := slug(content.content):
+            page.anchors.setdefault(wanted, token.meta["id"])
+        if token.level == 0 and not (titled and token is outer[0]):
+            token.meta["section"] = _plain(content, page.numbers)
+
+
+def _is_heading(token: Token) -> bool:
+    return token.type == "heading_open"
+
+
+def _plain(inline: Token, numbers: Numbers | None) -> str:
+    """What a line says, without its markup and the numbers of sources."""
+    said = "".join(
+        " " if child.type in ("softbreak", "hardbreak") else child.content
+        for child in inline.children or ()
+    )
+    return numbers.removed(said) if numbers else said
+
+
+def section(text: str, name: str) -> str:
+    """The lines of a text from the first heading of that name to the next that is as high."""
+    source = _lines(text)
+    parsed = _parse(source, breaks=False)
+    tokens = [
+        (token, content)
+        for token, content in zip(parsed, parsed[1:], strict=False)
+        if _is_heading(token) and token.level == 0 and token.map
+    ]
+    for at, (token, content) in enumerate(tokens):
+        if section_name(_plain(content, None)) != name:
             continue
-        slug = _slug(content.content)
-        if slug and slug not in anchors:
-            anchors[slug] = token.meta["id"] = f"{prefix}text-{slug}"
-    return anchors
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"\W+", "-", text.casefold()).strip("-")[:80]
+        ends = (t.map[0] for t, _content in tokens[at + 1 :] if t.map and t.tag <= token.tag)
+        lines = source.split("\n")
+        return "\n".join(lines[token.map[0] if token.map else 0 : next(ends, len(lines))]).strip()
+    return ""
 
 
 def _few_rows(tokens: list[Token], page: _Page) -> list[Token]:

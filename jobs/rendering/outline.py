@@ -19,6 +19,7 @@ LONGEST_TITLE = 300
 LONGEST_FACT = 100
 MOST_COLUMNS = 12
 LONGEST_CELL = 400
+LONGEST_QUOTE = 1_000
 
 
 @dataclass(frozen=True)
@@ -52,20 +53,20 @@ class Bullets:
 
 
 @dataclass(frozen=True)
-class Table:
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    #: Columns of numbers alone.
-    numeric: frozenset[int]
-
-
-@dataclass(frozen=True)
 class Quote:
     """`path` is where it stands in the value, as its citation names it."""
 
     text: str
     document: str
     path: str
+
+
+@dataclass(frozen=True)
+class Table:
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | Quote, ...], ...]
+    #: Columns of numbers alone.
+    numeric: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ class _Reader:
         if all(not isinstance(item, dict | list) for item in items):
             return self._bullets(items)
         if columns := _columns(items):
-            return self._table(items, columns)
+            return self._table(items, columns, path)
         blocks: list[Block] = []
         for position, item in enumerate(items):
             if self._is_spent():
@@ -201,12 +202,14 @@ class _Reader:
             shown.append(self._scalar(item))
         return [Bullets(tuple(shown))]
 
-    def _table(self, items: list[dict[str, Any]], columns: list[str]) -> list[Block]:
-        rows: list[tuple[str, ...]] = []
-        for item in items[: self.limits.rows]:
+    def _table(self, items: list[dict[str, Any]], columns: list[str], path: str) -> list[Block]:
+        rows: list[tuple[str | Quote, ...]] = []
+        for position, item in enumerate(items[: self.limits.rows]):
             if self._is_spent():
                 break
-            rows.append(tuple(self._scalar(item[column]) for column in columns))
+            rows.append(
+                tuple(self._cell(item[name], f"{path}[{position}].{name}") for name in columns)
+            )
         numeric = frozenset(
             index
             for index, column in enumerate(columns)
@@ -216,6 +219,13 @@ class _Reader:
         if len(rows) == len(items):
             return [table]
         return [table, self._left_out(len(items) - len(rows), "row")]
+
+    def _cell(self, value: Any, path: str) -> str | Quote:
+        if not _is_quote(value):
+            return self._scalar(value)
+        # A row that has nothing to quote says so with an empty one.
+        text = self._taken(value["quote"])
+        return Quote(text, str(value.get("document", "")), path) if text.strip() else ""
 
     def _is_spent(self) -> bool:
         """Whether no more may be read; otherwise one value of what may be is."""
@@ -275,6 +285,9 @@ def _is_quote(value: Any) -> bool:
 def _is_cell(value: Any) -> bool:
     if isinstance(value, str):
         return len(value) <= LONGEST_CELL and "\n" not in value
+    if _is_quote(value):
+        plain = value.keys() <= {"quote", "document"} and isinstance(value.get("document", ""), str)
+        return plain and len(value["quote"]) <= LONGEST_QUOTE
     return not isinstance(value, dict | list)
 
 
@@ -304,5 +317,7 @@ def quotes(blocks: Sequence[Block]) -> Iterator[Quote]:
     for block in blocks:
         if isinstance(block, Quote):
             yield block
+        elif isinstance(block, Table):
+            yield from (cell for row in block.rows for cell in row if isinstance(cell, Quote))
         elif isinstance(block, Part):
             yield from quotes(block.blocks)

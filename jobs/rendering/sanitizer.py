@@ -57,8 +57,8 @@ ATTRIBUTES: dict[str, set[str]] = {
     "th": {"scope"},
 }
 CLASSES: dict[str, set[str]] = {
-    "a": {"external", "quote-place"},
-    "div": {"table-wrap", "code", "part"},
+    "a": {"ask", "external", "quote-place"},
+    "div": {"table-wrap", "code", "part", "section-head"},
     "dl": {"facts"},
     "figure": {"quote", "quote-found", "quote-missing", "quote-unchecked"},
     "p": {"code-name", "cut", "lead", "part-name", "verbatim"},
@@ -80,9 +80,11 @@ _VALUES = {
     "tabindex": re.compile("0"),
     "target": re.compile("_blank"),
 }
-#: Ways within the site that the product itself writes: a note on this page, a place in a document.
+#: Ways within the site that the product itself writes: a note on this page, a place in a document,
+#: a question about a section.
 _INWARD = re.compile(
-    r"#r\d+-[\w-]+|(?:/[\w.~-]+)*/jobs/J-[0-9A-Z]+/documents/\d+/\?quote=\d+&attempt=\d+#quote"
+    r"#r\d+-[\w-]+|(?:/[\w.~-]+)*/jobs/J-[0-9A-Z]+/"
+    r"(?:documents/\d+/\?quote=\d+&attempt=\d+#quote|follow-up/\?section=[\w.~%-]+)"
 )
 
 

@@ -1,13 +1,16 @@
 """Outlines of structured output, as HTML that is still to be sanitised, and as Markdown."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from jobs.rendering import markdown
+from jobs.rendering.headings import Headings, has_title
 from jobs.rendering.outline import Block, Bullets, Cut, Facts, Part, Quote, Raw, Table, Text
 
+#: The lowest level that HTML has headings for.
+LOWEST = 6
 _NOTHING = '<span class="none">–</span>'
 
 
@@ -30,15 +33,39 @@ STATES = {
 }
 
 
-def html(blocks: Sequence[Block], *, level: int, find: Callable[[Quote], Found]) -> str:
-    """The headings of the outermost parts are `<h{level}>`."""
-    return "".join(_html(block, level, find) for block in blocks)
+def html(
+    blocks: Sequence[Block],
+    *,
+    level: int,
+    find: Callable[[Quote], Found],
+    headings: Headings | None = None,
+) -> str:
+    """The headings of the outermost parts are `<h{level}>`. With `headings` they have ids, and the
+    sections are taken down there."""
+    page = _Page(find, headings or Headings())
+    titled = headings is not None and has_title(list(_levels(blocks, level)))
+    return "".join(_html(block, level, page, is_title=titled) for block in blocks)
 
 
-def _html(block: Block, level: int, find: Callable[[Quote], Found]) -> str:
+@dataclass(frozen=True)
+class _Page:
+    find: Callable[[Quote], Found]
+    headings: Headings
+
+
+def _levels(blocks: Sequence[Block], level: int) -> Iterator[int]:
+    """The levels of the headings, in the order of reading."""
+    for block in blocks:
+        if isinstance(block, Part):
+            yield from [level] if level <= LOWEST else []
+            yield from _levels(block.blocks, level + 1)
+
+
+def _html(block: Block, level: int, page: _Page, *, is_title: bool = False) -> str:
     match block:
         case Part(label, inner):
-            return _heading(label, level) + html(inner, level=level + 1, find=find)
+            head = _heading(label, level, page.headings, is_title=is_title)
+            return head + "".join(_html(part, level + 1, page) for part in inner)
         case Text(text, lead):
             return _text(text, level, lead=lead)
         case Facts(rows):
@@ -50,18 +77,24 @@ def _html(block: Block, level: int, find: Callable[[Quote], Found]) -> str:
         case Bullets(items):
             return f"<ul>{''.join(map(_bullet, items))}</ul>\n"
         case Table():
-            return _table(block)
+            return _table(block, page.find)
         case Quote():
-            return _quote(block, find(block))
+            return _quote(block, page.find(block))
         case Raw(json):
             return markdown.verbatim(json)
         case Cut(left_out, what):
             return markdown.cut_sentence(left_out, what)
 
 
-def _heading(label: str, level: int) -> str:
-    if level <= 6:
-        return f'<h{level} dir="auto">{escape(label)}</h{level}>\n'
+def _heading(label: str, level: int, headings: Headings, *, is_title: bool) -> str:
+    if level <= LOWEST:
+        anchor = headings.anchor(label) if headings.prefix else ""
+        before = after = ""
+        # A number is the place of an item that has no name.
+        if anchor and not is_title and not label.isdecimal():
+            before, after = headings.section(label, level=level, anchor=anchor)
+        id = f' id="{escape(anchor)}"' if anchor else ""
+        return f'{before}<h{level} dir="auto"{id}>{escape(label)}</h{level}>{after}\n'
     return f'<p class="part-name" dir="auto">{escape(label)}</p>\n'
 
 
@@ -83,7 +116,7 @@ def _bullet(text: str) -> str:
     return f'<li dir="auto">{_inline(text)}</li>'
 
 
-def _table(table: Table) -> str:
+def _table(table: Table, find: Callable[[Quote], Found]) -> str:
     def number(index: int) -> str:
         return ' class="num"' if index in table.numeric else ""
 
@@ -93,7 +126,11 @@ def _table(table: Table) -> str:
     )
     body = "".join(
         "<tr>"
-        + "".join(f'<td dir="auto"{number(i)}>{_inline(cell)}</td>' for i, cell in enumerate(cells))
+        + "".join(
+            f'<td dir="auto"{number(i)}>'
+            f"{_quote(cell, find(cell)) if isinstance(cell, Quote) else _inline(cell)}</td>"
+            for i, cell in enumerate(cells)
+        )
         + "</tr>\n"
         for cells in table.rows
     )
@@ -152,5 +189,9 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _cell(text: str) -> str:
+def _cell(cell: str | Quote) -> str:
+    text = cell
+    if isinstance(cell, Quote):
+        text = f"“{cell.text}” ({cell.document})" if cell.document else f"“{cell.text}”"
+    assert isinstance(text, str)
     return _line(text).replace("|", "\\|") or "–"

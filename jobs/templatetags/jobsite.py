@@ -2,14 +2,18 @@
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
+from urllib.parse import quote
 
 from django import template
+from django.conf import settings
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from jobs.models import Job, Status
+from jobs.rendering import UsageRow, unseen, usage_rows
 from jobs.text import clipped
 
 register = template.Library()
@@ -64,6 +68,25 @@ def status_word(status: str) -> SafeString:
     )
 
 
+@register.simple_tag
+def provider_log(response_id: str | None) -> SafeString:
+    """The link to the provider's own page about a response; "" where the stand-in answered."""
+    if settings.SANDBOX or not response_id:
+        return SafeString("")
+    url = settings.OPENAI_LOG_URL.replace("{response_id}", quote(response_id, safe=""))
+    return format_html(
+        '<a class="external" href="{}" rel="noopener noreferrer" target="_blank">'
+        "Log page at OpenAI</a>",
+        url,
+    )
+
+
+@register.filter
+def tokens(usage: Any) -> tuple[UsageRow, ...]:
+    """The tokens in a usage, as rows of a table."""
+    return usage_rows(usage)
+
+
 @register.filter
 def said(job: Job) -> str:
     """What a list says of a job beside its status: how far it is, or why it is where it is."""
@@ -80,6 +103,12 @@ def said(job: Job) -> str:
     if status in (Status.NEEDS_REVIEW, Status.COMPLETED):
         words = ", ".join(part for part in (words, warned) if part)
     return clipped(words, 160)
+
+
+@register.filter
+def shown(text: str) -> str:
+    """A name or a title that somebody wrote, on one line, with nothing hidden in it."""
+    return unseen.line(text, 200)
 
 
 @register.simple_tag
@@ -131,10 +160,12 @@ def duration(span: float | timedelta | None) -> str:
 
 @register.filter
 def money(usd: Decimal | float | None) -> str:
-    """US dollars: to the cent, or two telling digits below one; None is "unknown"."""
+    """US dollars: to the cent, or to a hundredth of one below it; None is "unknown"."""
     if usd is None:
         return "unknown"
     amount = Decimal(usd)
+    if 0 < amount < Decimal("0.0001"):
+        return "under $0.0001"
     if amount and abs(amount) < Decimal("0.01"):
         return f"${amount:.4f}"
     return f"${amount:,.2f}"

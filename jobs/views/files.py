@@ -12,6 +12,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from jobs.access import Action, allowed_actions, readable_results
+from jobs.documents import IMAGES
 from jobs.models import Citation, Document, Job, Result
 from jobs.pages import job_or_404, person
 from jobs.rendering import unseen
@@ -27,13 +28,14 @@ def document_detail(request: HttpRequest, ref: str, position: int) -> HttpRespon
     document = get_object_or_404(job.documents, position=position)
     quotes, quote = _quotes(request, job, document)
     mark = (quote.start or 0, quote.end or 0) if quote else None
-    page = passage(document.text, page=_number(request, "page"), mark=mark)
+    page = passage(document.text, page=number(request, "page"), mark=mark)
     at = quotes.index(quote) if quote else -1
     attempt = quotes[0].result.attempt.number if quotes else None
     context = {
         "job": job,
         "document": document,
         "name": unseen.line(document.name, 200),
+        "is_image": document.content_type in IMAGES,
         "passage": page,
         "attempt": attempt,
         "kept": f"&quote={quote.position}&attempt={attempt}" if quote else "",
@@ -63,11 +65,16 @@ def result_file(request: HttpRequest, ref: str, attempt: int, position: int) -> 
 
 @require_safe
 def result_download(request: HttpRequest, ref: str) -> HttpResponseBase:
-    """The whole of a result: the one of ``?attempt=``, or the last that this person may read."""
+    """The whole of a result: the one of ``?attempt=``, or the last that this person may read. Where
+    a reviewer has edited it, ``?version=produced`` is what the model wrote, for those who judge."""
     job = job_or_404(request, ref)
     result = _chosen(_results(request, job), request)
     if result is None:
         raise Http404(f"{job.ref} has no such result.")
+    if request.GET.get("version") != "produced":
+        result = result.as_judged()
+    elif not allowed_actions(person(request), job)[Action.INSPECT].allowed:
+        raise PermissionDenied("What the model wrote is for those who judge it.")
     response: HttpResponse
     match request.GET.get("format", "md"):
         case "md":
@@ -82,10 +89,10 @@ def result_download(request: HttpRequest, ref: str) -> HttpResponseBase:
         case _:
             raise Http404("A result comes as md or json.")
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return _sealed(response)
+    return sealed(response)
 
 
-def _number(request: HttpRequest, name: str) -> int | None:
+def number(request: HttpRequest, name: str) -> int | None:
     given = request.GET.get(name, "")
     return int(given) if given.isascii() and given.isdigit() and len(given) < 8 else None
 
@@ -99,7 +106,7 @@ def _results(request: HttpRequest, job: Job) -> QuerySet[Result]:
 
 
 def _chosen(results: QuerySet[Result], request: HttpRequest) -> Result | None:
-    attempt = _number(request, "attempt")
+    attempt = number(request, "attempt")
     return results.first() if attempt is None else results.filter(attempt__number=attempt).first()
 
 
@@ -116,7 +123,7 @@ def _quotes(
         .select_related("result__attempt")
         .order_by("position")
     )
-    position = _number(request, "quote")
+    position = number(request, "quote")
     return quotes, next((quote for quote in quotes if quote.position == position), None)
 
 
@@ -139,10 +146,10 @@ def _file(
         filename=download_name(name),
         content_type=picture or content_type(claimed),
     )
-    return _sealed(response)
+    return sealed(response)
 
 
-def _sealed(response: HttpResponseBase) -> HttpResponseBase:
+def sealed(response: HttpResponseBase) -> HttpResponseBase:
     """Whatever it is, no browser runs it, guesses what it is, or keeps it."""
     response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
     response.headers["X-Content-Type-Options"] = "nosniff"

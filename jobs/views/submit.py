@@ -15,25 +15,38 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from jobs import forecast, uploads
+from jobs import forecast, library, uploads
 from jobs.access import may_submit
-from jobs.actions import BadInput, file_count, file_count_problems
 from jobs.documents import Unusable, Upload
 from jobs.forms import InputForm
 from jobs.ids import read_ref
-from jobs.models import Job, JobType, Lane, Review, StagedUpload, User, Workspace
+from jobs.inputs import BadInput, file_count, file_count_problems
+from jobs.models import (
+    Job,
+    JobType,
+    Lane,
+    LibraryDocument,
+    Review,
+    StagedUpload,
+    User,
+    Workspace,
+)
 from jobs.pages import job_or_404, person, workspace_or_404
+from jobs.text import clean, clipped
 
 LOST_FILES = (
     "Some files that you had added are no longer kept: that is done for a day. Add them again."
 )
 
 
+LOST_DOCUMENTS = "A document that you chose is no longer in the library. Look at the others again."
+
+
 @require_safe
 def type_list(request: HttpRequest, workspace: str) -> HttpResponse:
     """What can be asked for here, for every member; whoever may not ask is told so."""
     here = workspace_or_404(request, workspace)
-    types = JobType.objects.of(here).open().order_by("name")
+    types = JobType.objects.of(here).offered().order_by("name")
     shown = {
         "workspace": here,
         "cards": [_about(job_type) for job_type in types],
@@ -55,7 +68,7 @@ def job_submit(request: HttpRequest, workspace: str, type: str) -> HttpResponse:
     parent = job_or_404(request, ref) if ref else None
     request.workspace = asking.workspace  # type: ignore[attr-defined]
     form = InputForm(asking.job_type, before=parent.input if parent else None)
-    return _page(request, asking, form, parent=parent)
+    return _page(request, asking, form, parent=parent, choice=_choice(request, asking, parent))
 
 
 @require_POST
@@ -99,17 +112,56 @@ def _asking(request: HttpRequest, workspace: str, slug: str) -> _Asking:
     here = workspace_or_404(request, workspace)
     if not may_submit(person(request), here):
         raise PermissionDenied
-    types = JobType.objects.of(here).select_related("current_version")
+    types = JobType.objects.of(here).filter(follows=False).select_related("current_version")
     return _Asking(person(request), here, get_object_or_404(types, slug=slug))
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What a form takes from the library. `others` are offered besides the `chosen`; `searching`
+    says that the form was sent to look for others, and not to be submitted."""
+
+    chosen: Sequence[LibraryDocument]
+    others: Sequence[LibraryDocument]
+    query: str
+    searching: bool
+    problems: Sequence[str]
+
+
+def _choice(request: HttpRequest, asking: _Asking, parent: Job | None = None) -> _Choice:
+    """A type that takes no files is offered none. A form that begins from `parent` takes what that
+    job took."""
+    post, here = request.POST, asking.workspace
+    if not asking.job_type.max_documents:
+        return _Choice((), (), "", searching=False, problems=())
+    refs = post.getlist("library")
+    if parent:
+        taken = parent.documents.filter(library_document__isnull=False)
+        refs = list(taken.values_list("library_document__ref", flat=True))
+    chosen = library.named(here, refs)
+    query = clipped(clean(post.get("find", "")), 200)
+    # The key Enter sends the form as well, by whichever button: what was typed says what is meant.
+    searching = "look" in post or query != post.get("found", "")
+    others = [row for row in library.offered(here, query) if row not in chosen]
+    problems = [LOST_DOCUMENTS] if len(chosen) < len(set(refs)) else []
+    return _Choice(chosen, others, query, searching=searching, problems=problems)
 
 
 def _submit(request: HttpRequest, asking: _Asking) -> HttpResponse:
     key = str(_read_uuid(request.POST.get("key", "")) or uuid.uuid4())
     form = InputForm(asking.job_type, request.POST)
-    staged, form.file_problems = _take_files(request, asking)
+    staged, problems = _take_files(request, asking)
+    choice = _choice(request, asking)
     parents = Job.objects.visible_to(asking.user)
     parent = parents.filter(ref=read_ref(request.POST.get("from", ""))).first()
-    page: dict[str, Any] = {"staged": staged, "parent": parent, "key": key}
+    page: dict[str, Any] = {"staged": staged, "parent": parent, "key": key, "choice": choice}
+    if choice.searching:
+        # Only to look further: nothing is judged yet but the files that were sent along.
+        form.errors.clear()
+        form.file_problems = problems
+        return _page(request, asking, form, **page)
+    count = file_count_problems(asking.job_type, len(staged) + len(choice.chosen))
+    form.file_problems = [*problems, *choice.problems] or [problem.text for problem in count]
     if not form.is_valid() or form.file_problems:
         return _page(request, asking, form, status=422, **page)
     try:
@@ -121,6 +173,7 @@ def _submit(request: HttpRequest, asking: _Asking) -> HttpResponse:
             input=form.input,
             idempotency_key=key,
             parent=parent,
+            known=choice.chosen,
             now=timezone.now(),
         )
     except BadInput as error:
@@ -144,6 +197,7 @@ def _page(
     parent: Job | None = None,
     key: str = "",
     known: Job | None = None,
+    choice: _Choice | None = None,
 ) -> HttpResponse:
     """The form, with all that was typed and added. Its `key` lets it make one job however often it
     is sent; `known` is the job that it made with another input."""
@@ -157,6 +211,7 @@ def _page(
         "parent": parent,
         "key": key or uuid.uuid4(),
         "known": known,
+        "choice": choice or _choice(request, asking),
     }
     return render(request, "jobs/job_submit.html", shown, status=status)
 
@@ -188,8 +243,7 @@ def _take_files(request: HttpRequest, asking: _Asking) -> tuple[list[StagedUploa
             staged.append(_stage(file, asking, beside=staged))
         except Unusable as error:
             problems.append(str(error))
-    count = file_count_problems(asking.job_type, len(staged))
-    return staged, problems or [problem.text for problem in count]
+    return staged, problems
 
 
 def _stage(

@@ -9,24 +9,28 @@ import secrets
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
 from . import brief, shapes
+from .containers_api import add_containers
 from .control import add_control
 from .engine import Sandbox
 from .errors import ApiError, envelope, response_not_found
 from .faults import Facts, check_do
+from .files_api import add_files
 from .intake import directive, loose_text
 from .life import LIVE, Response
+from .stores_api import add_stores
+from .stream import EventStream, resumed
 
 LARGEST_BODY = 64 * 1024 * 1024  # bytes
 SANDBOX = web.AppKey("sandbox", Sandbox)
 ENTRY = web.RequestKey("entry", dict[str, Any])  # its line in the log
 AFTER = web.RequestKey("after", list[Callable[[], None]])  # what is due after the reply
 
-Work = Callable[[], Awaitable[web.Response]]
+Reply = TypeVar("Reply", bound=web.StreamResponse)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -50,6 +54,9 @@ def build_app(sandbox: Sandbox) -> web.Application:
             web.get("/healthz", healthz),
         ]
     )
+    add_files(app, sandbox, guarded)
+    add_stores(app, sandbox, guarded)
+    add_containers(app, sandbox, guarded)
     add_control(app, sandbox)
     return app
 
@@ -95,7 +102,11 @@ async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
     entry["status"] = reply.status
     if api:
         _add_headers(reply, started)
-    if request[AFTER]:
+    if isinstance(reply, EventStream):
+        await reply.prepare(request)
+        _run_after(request)
+        await reply.tell(request)
+    elif request[AFTER]:
         try:
             await reply.prepare(request)
             await reply.write_eof()
@@ -159,24 +170,29 @@ async def _body(request: web.Request) -> tuple[Any, int]:
 
 
 async def _with_faults(
-    request: web.Request, do: dict[str, Any], work: Work, *, response_id: str = ""
-) -> web.Response:
+    request: web.Request,
+    do: dict[str, Any],
+    work: Callable[[], Awaitable[Reply]],
+    *,
+    response_id: str = "",
+    missing: ApiError | None = None,
+) -> Reply | web.Response:
     """Do the work as a rule wants it to go wrong; as usual when ``do`` says nothing."""
     if "delay" in do:
         await asyncio.sleep(do["delay"])
     if do.get("not_found"):
-        raise response_not_found(response_id)
+        raise missing or response_not_found(response_id)
     if "raw" in do:
-        reply = web.Response(text=do["raw"], status=do.get("status", 200))
-        reply.headers["content-type"] = do.get("content_type", "application/json")
-        reply.headers.update(do.get("headers") or {})
-        return reply
+        made = web.Response(text=do["raw"], status=do.get("status", 200))
+        made.headers["content-type"] = do.get("content_type", "application/json")
+        made.headers.update(do.get("headers") or {})
+        return made
     if "status" in do:
         fault = {"message": "The sandbox was told to refuse this.", "type": None}
         fault |= {"param": None, "code": None} | (do.get("error") or {})
-        reply = _json({"error": fault}, status=do["status"])
-        reply.headers.update(do.get("headers") or {})
-        return reply
+        made = _json({"error": fault}, status=do["status"])
+        made.headers.update(do.get("headers") or {})
+        return made
     if do.get("drop") == "before":
         raise Dropped
     if "hang" in do and not do.get("work", True):
@@ -194,13 +210,31 @@ async def _with_faults(
     return reply
 
 
+async def guarded(
+    request: web.Request,
+    on: str,
+    facts: Facts,
+    work: Callable[[dict[str, Any]], Awaitable[web.Response]],
+    *,
+    missing: ApiError | None = None,
+) -> web.Response:
+    """Do the work of a request, unless a rule for it wants something else. It is told the ``do``."""
+    rule = request.app[SANDBOX].rules.take(on, facts)
+    if rule:
+        request[ENTRY]["rule"] = rule.id
+    if facts.filename:
+        request[ENTRY]["filename"] = facts.filename
+    do = rule.do if rule else {}
+    return await _with_faults(request, do, lambda: work(do), missing=missing)
+
+
 def _run_after(request: web.Request) -> None:
     """What is due after the reply, now: because the reply is late, or never goes out."""
     while request[AFTER]:
         request[AFTER].pop()()
 
 
-async def create(request: web.Request) -> web.Response:
+async def create(request: web.Request) -> web.StreamResponse:
     sandbox = request.app[SANDBOX]
     sandbox.counts["create"] += 1
     body, size = await _body(request)
@@ -213,16 +247,20 @@ async def create(request: web.Request) -> web.Response:
         request[ENTRY]["rule"] = rule.id
         do = rule.do
     else:
-        asked, _ = directive(text)
+        asked, _ = directive(loose_text(body, of=("content",)))
         do = check_do(asked) if asked is not None else {}
 
-    async def work() -> web.Response:
+    async def work() -> web.StreamResponse:
         shelf_url = f"{request.scheme}://{request.host}/shelf"
         response = await sandbox.create(body, do=do, shelf_url=shelf_url, size=size)
         request[ENTRY]["response_id"] = response.id
         if response.webhook.get("before_reply"):
             await sandbox.courier.deliver_now(response)
         request[AFTER].append(lambda: sandbox.courier.arrange(response))
+        if response.streamed:
+            options = body.get("stream_options") or {}
+            obfuscation = options.get("include_obfuscation") is not False
+            return EventStream(sandbox, response, obfuscation=obfuscation, do=dict(do))
         status = response.status(time.time())
         if status not in LIVE and not response.life.at_once:
             status = "queued"  # however short its life is, the answer comes before the end
@@ -231,23 +269,32 @@ async def create(request: web.Request) -> web.Response:
     return await _with_faults(request, do, work)
 
 
-async def retrieve(request: web.Request) -> web.Response:
-    request.app[SANDBOX].counts["retrieve"] += 1
-    if request.query.get("stream") == "true":
-        raise ApiError("The sandbox does not stream.", param="stream", code="unsupported_parameter")
+async def retrieve(request: web.Request) -> web.StreamResponse:
+    sandbox = request.app[SANDBOX]
+    streams = request.query.get("stream") == "true"
+    sandbox.counts["retrieve"] += not streams
 
-    async def work() -> web.Response:
-        response = request.app[SANDBOX].get(request.match_info["id"])
-        include = request.query.getall("include[]", []) + request.query.getall("include", [])
+    async def work(do: dict[str, Any]) -> web.StreamResponse:
+        response = sandbox.get(request.match_info["id"])
+        include = frozenset(
+            request.query.getall("include[]", []) + request.query.getall("include", [])
+        )
+        if streams:
+            return resumed(sandbox, response, request.query, include=include, do=do)
         sources = "web_search_call.action.sources" in include
         return _json_bytes(
-            shapes.body_bytes(response, response.status(time.time()), sources=sources)
+            shapes.body_bytes(
+                response,
+                response.status(time.time()),
+                sources=sources,
+                include=include,
+            )
         )
 
-    return await _on_response(request, "retrieve", lambda do: work())
+    return await _on_response(request, "stream" if streams else "retrieve", work)
 
 
-async def cancel(request: web.Request) -> web.Response:
+async def cancel(request: web.Request) -> web.StreamResponse:
     sandbox = request.app[SANDBOX]
     sandbox.counts["cancel"] += 1
 
@@ -266,8 +313,8 @@ async def cancel(request: web.Request) -> web.Response:
 
 
 async def _on_response(
-    request: web.Request, on: str, work: Callable[[dict[str, Any]], Awaitable[web.Response]]
-) -> web.Response:
+    request: web.Request, on: str, work: Callable[[dict[str, Any]], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
     """A call about one response, with the rules that match it."""
     sandbox = request.app[SANDBOX]
     response_id = request.match_info["id"]

@@ -3,11 +3,14 @@
 ======================================  ====================================================
 ``POST /sandbox/rules``                 adds a rule (see :mod:`.faults`); ``{"id": ...}``
 ``GET`` and ``DELETE /sandbox/rules``   the live rules; drops them all
-``POST /sandbox/reset``                 forgets responses, rules, counts and requests
+``POST /sandbox/reset``                 forgets responses, files, rules, counts and requests
 ``GET /sandbox/stats``                  counts
 ``GET /sandbox/requests?limit=100``     the latest requests to the API, oldest first
 ``GET /sandbox/responses``              what the provider believes, oldest first
 ``GET /sandbox/responses/{id}``         the same of one, with its plan and its echoed parameters
+``GET /sandbox/files``                  the files that exist, as the API shows them, oldest first
+``GET /sandbox/vector_stores``          the same of vector stores, with the ``file_ids`` of each
+``GET /sandbox/containers``             the same of containers, with the ``files`` of each
 ``POST /sandbox/webhooks``              ``{url, secret}``: where webhooks go from now on
 ``POST /sandbox/webhooks/emit``         ``{type, response_id, webhook_id?, kind?}``: sends one now
 ======================================  ====================================================
@@ -18,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import json
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -73,6 +77,36 @@ def add_control(app: web.Application, sandbox: Sandbox) -> None:
             "told": response.told,
         }
 
+    async def files(request: web.Request) -> Any:
+        sandbox.files.sweep(time.time())
+        return {"data": [file.body() for file in sandbox.files]}
+
+    async def vector_stores(request: web.Request) -> Any:
+        now = time.time()
+        stores = sandbox.stores
+        return {
+            "data": [
+                {
+                    **stores.body(store, now),
+                    "file_ids": [entry.file_id for entry in stores.entries(store, now)],
+                }
+                for store in stores
+            ]
+        }
+
+    async def containers(request: web.Request) -> Any:
+        now = time.time()
+        return {
+            "data": [
+                {
+                    **container.body(),
+                    "files": [file.body(container.id) for file in container.files.values()],
+                }
+                for container in sandbox.containers
+                if container.there(now)
+            ]
+        }
+
     async def set_webhook(request: web.Request) -> Any:
         body = await _object(request)
         url, secret = body.get("url") or None, body.get("secret") or sandbox.courier.secret
@@ -106,6 +140,9 @@ def add_control(app: web.Application, sandbox: Sandbox) -> None:
         ("GET", "/sandbox/requests", requests),
         ("GET", "/sandbox/responses", responses),
         ("GET", "/sandbox/responses/{id}", one_response),
+        ("GET", "/sandbox/files", files),
+        ("GET", "/sandbox/vector_stores", vector_stores),
+        ("GET", "/sandbox/containers", containers),
         ("POST", "/sandbox/webhooks", set_webhook),
         ("POST", "/sandbox/webhooks/emit", emit),
     ):

@@ -1,19 +1,33 @@
 """Rules that make the sandbox misbehave.
 
-A rule is ``{"on": "create" | "retrieve" | "cancel", "match": {...}, "times": 1, "skip": 0,
-"do": {...}}``. The first live rule whose ``match`` holds is used; ``times`` (null: for ever) counts
-down, after ``skip`` matching requests were let pass.
+A rule is ``{"on": ENDPOINT, "match": {...}, "times": 1, "skip": 0, "do": {...}}``. The
+first live rule whose ``match`` holds is used; ``times`` (null: for ever) counts down, after ``skip``
+matching requests were let pass.
 
 ``match`` (all that are given must hold): ``metadata`` (a subset), ``model``, ``input_contains``,
-``response_id``. On retrieve and cancel they speak of the response that is asked for.
+``response_id``. On retrieve, stream and cancel they speak of the response that is asked for.
+
+``on`` is one of:
+
+- ``create``, ``retrieve``, ``stream``, ``cancel``: of responses. "stream" is a retrieve with
+  ``stream=true``, which rules on "retrieve" do not touch.
+- ``upload`` (match: ``filename``, ``purpose``); ``file`` (look at one or download it) and
+  ``file_delete`` (match: ``file_id`` as well).
+- ``store_create`` (match: ``metadata`` of the new store); ``store_attach`` (files or a batch of
+  them are added), ``store_delete`` and ``store`` (all else that is asked of one vector store, its
+  files, batches and search) (match: ``vector_store_id``, ``metadata`` of the store).
+- ``container_file``: look at, download or delete one (match: ``container_id``, ``file_id``,
+  ``filename``).
+- ``file_list`` (match: ``purpose``) and ``store_list``: the lists of what is there.
 
 ``do``, for any endpoint:
 
 - ``{"status": 429, "error": {"message", "type", "code", "param"}, "headers": {...}}``: an HTTP
-  error; nothing is done. ``{"not_found": true}``: the 404 of an unknown response.
+  error; nothing is done. ``{"not_found": true}``: the 404 of an unknown response (file, store, …).
 - ``{"raw": "text", "status": 200, "content_type": "..."}``: this body, nothing is done.
 - ``{"drop": "before" | "after"}``: the connection closes without an answer, before or after the
-  work.
+  work. After an upload or a create the file, the store or the response exists, and the client never
+  heard of it.
 - ``{"hang": seconds, "work": true | false}``: the answer comes that late. The work is done at once,
   or after the wait, and then only for a client that is still there.
 - ``{"delay": seconds}``: waits, then goes on as usual.
@@ -23,9 +37,28 @@ down, after ``skip`` matching requests were let pass.
 - ``{"life": {...}}``: ``queued`` and ``running`` (seconds, not scaled by the pace), ``end`` (a
   terminal status, ``never``, ``vanish``, or any word, sent as it is), ``error``,
   ``incomplete_reason``, ``output`` (items, word for word), ``output_text``, ``usage``,
-  ``at_once`` (ended in the answer to the create), ``webhook``.
+  ``at_once`` (ended in the answer to the create), ``files``, ``events``, ``webhook``. ``files`` are
+  made in containers when it ends: ``{container_id, file_id, filename, text | base64, expires_in?}``,
+  where ``expires_in`` is in seconds from then (0: gone at once). A container file that ``output``
+  cites is made as well, with a line of text in it. ``events`` are extra events of its stream, of any
+  type: a list of ``{"after": n, "event": {...}}``. They have a number among the others and come
+  again in every replay.
 - ``{"webhook": {...}}``: ``send`` (false: none), ``times``, ``delay`` (seconds), ``before_reply``.
 - ``{"invent_quotes": n}``, ``{"break_schema": true}``: bad work.
+- ``{"previous_not_found": true}``: the response before is not found, as if it had expired.
+
+``do``, on create with ``stream``, and on stream, for this connection alone:
+
+- ``{"cut_after": n}``: the connection breaks after n events; with ``"clean": true`` the stream ends
+  in order, but too early.
+- ``{"stall": seconds, "after": n}``: nothing comes for so long after n events (0 if not said).
+- ``{"send": {...}, "after": n}``: sends this after n events, such as ``{"type": "error", "code",
+  "message", "param"}``, which gets the number of the event after it if it has none;
+  or ``{"error": {...}}``, sent word for word. The stream goes on unless ``cut_after`` ends it (what
+  was sent counts: ``"after": 3, "cut_after": 4``). It is in no replay.
+
+``do``, on store_create: ``{"index": seconds}``: so long takes each file of this store, not scaled by
+the pace. ``{"index_fails": [file names]}``: those end as failed with ``server_error``.
 
 ``do``, on cancel: ``{"cancel_lost": true}``: says cancelled, but the response lives on.
 """
@@ -37,9 +70,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from .containers import sound_files
 from .errors import ApiError
 
-ENDPOINTS = ("create", "retrieve", "cancel")
+ENDPOINTS = (
+    *("create", "retrieve", "stream", "cancel"),
+    *("upload", "file", "file_delete"),
+    *("store_create", "store", "store_attach", "store_delete"),
+    *("container_file", "file_list", "store_list"),
+)
 
 Check = Callable[[Any], bool]
 
@@ -66,6 +105,15 @@ def _strings(value: Any) -> bool:
 
 _nullable_object = _is(dict, type(None))
 
+EXTRA: dict[str, Check] = {"after": _count, "event": _is(dict)}
+
+
+def _extra(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        _fault_in(part, EXTRA, "events") is None and part.keys() == EXTRA.keys() for part in value
+    )
+
+
 WEBHOOK: dict[str, Check] = {
     "send": _is(bool),
     "times": _count,
@@ -80,8 +128,10 @@ LIFE: dict[str, Check] = {
     "incomplete_reason": _is(str),
     "output": _items,
     "output_text": _is(str),
+    "files": sound_files,
     "usage": _nullable_object,
     "at_once": _is(bool),
+    "events": _extra,
     "webhook": lambda value: _fault_in(value, WEBHOOK, "webhook") is None,
 }
 DO: dict[str, Check] = {
@@ -100,12 +150,25 @@ DO: dict[str, Check] = {
     "invent_quotes": _count,
     "break_schema": _is(bool),
     "cancel_lost": _is(bool),
+    "previous_not_found": _is(bool),
+    "cut_after": _count,
+    "clean": _is(bool),
+    "stall": _seconds,
+    "send": _is(dict),
+    "after": _count,
+    "index": _seconds,
+    "index_fails": lambda value: isinstance(value, list) and all(map(_is(str), value)),
 }
 MATCH: dict[str, Check] = {
     "metadata": _strings,
     "model": _is(str),
     "input_contains": _is(str),
     "response_id": _is(str),
+    "filename": _is(str),
+    "purpose": _is(str),
+    "file_id": _is(str),
+    "vector_store_id": _is(str),
+    "container_id": _is(str),
 }
 RULE: dict[str, Check] = {
     "on": lambda value: value in ENDPOINTS,
@@ -145,6 +208,22 @@ class Facts:
     model: str = ""
     text: str = ""
     metadata: Any = None
+    filename: str = ""
+    purpose: str = ""
+    file_id: str = ""
+    vector_store_id: str = ""
+    container_id: str = ""
+
+
+NAMED = (
+    "response_id",
+    "model",
+    "filename",
+    "purpose",
+    "file_id",
+    "vector_store_id",
+    "container_id",
+)
 
 
 @dataclass(slots=True)
@@ -162,8 +241,7 @@ class Rule:
         return (
             self.on == on
             and self.times != 0
-            and match.get("response_id", facts.response_id) == facts.response_id
-            and match.get("model", facts.model) == facts.model
+            and all(match.get(name, getattr(facts, name)) == getattr(facts, name) for name in NAMED)
             and match.get("input_contains", "") in facts.text
             and (match.get("metadata") or {}).items() <= metadata.items()
         )

@@ -8,9 +8,13 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
-from .documents import Document, Unreadable, decode_file_data, read_document
+from .attachments import file_part, image_part
+from .documents import Document
 from .errors import ApiError
-from .structured import schema_fault
+from .files import Files
+from .hosted import check_tool
+from .structured import schema_fault, strict_fault
+from .tooling import check_item, check_tools
 
 PARAMETERS = frozenset(
     """access_programs background context_management conversation image include input instructions
@@ -40,6 +44,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "service_tier": (str,),
     "store": (bool,),
     "stream": (bool,),
+    "stream_options": (dict,),
     "temperature": (int, float),
     "text": (dict,),
     "tool_choice": (str, dict),
@@ -58,14 +63,21 @@ class Request:
     params: dict[str, Any]
     text: str = ""
     documents: list[Document] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
     unreadable: str | None = None
     items: list[dict[str, Any]] = field(default_factory=list)
+    files: Files | None = None
 
     @property
     def format(self) -> dict[str, Any]:
         """``text.format`` of the request; ``{"type": "text"}`` unless it says otherwise."""
         chosen = (self.params.get("text") or {}).get("format")
         return chosen if isinstance(chosen, dict) else {"type": "text"}
+
+    @property
+    def instructions(self) -> str:
+        given = self.params.get("instructions")
+        return given if isinstance(given, str) else ""
 
     @property
     def length(self) -> int:
@@ -91,14 +103,18 @@ def directive(text: str) -> tuple[dict[str, Any] | None, str]:
     return found, (text[: match.start()] + text[match.end() + length :]).strip()
 
 
-def loose_text(body: Any) -> str:
-    """The text of an input that may be malformed: strings and text parts, not files."""
+def loose_text(body: Any, *, of: tuple[str, ...] = ("content", "output")) -> str:
+    """The text of an input that may be malformed: strings and text parts, not files.
+
+    ``of``: whether that of messages, that of tools' outputs, or both.
+    """
     given = body.get("input") if isinstance(body, dict) else None
     if isinstance(given, str):
-        return given
+        return given if "content" in of else ""
     texts: list[str] = []
     for item in given if isinstance(given, list) else []:
-        content = item.get("content", item.get("output")) if isinstance(item, dict) else None
+        found = [item[key] for key in of if key in item] if isinstance(item, dict) else []
+        content = found[0] if found else None
         parts = content if isinstance(content, list) else [{"text": content}]
         for part in parts:
             text = part.get("text") if isinstance(part, dict) else None
@@ -107,15 +123,19 @@ def loose_text(body: Any) -> str:
     return "\n\n".join(texts)
 
 
-def read(body: Any) -> Request:
+def read(body: Any, files: Files | None = None) -> Request:
     """Check a body and read its input. Slow (a second or more) when there are long PDFs.
+
+    ``files`` are those that the input may name by their ids; ``images`` of the request are
+    sentences about each image.
 
     Raises ApiError when the API would refuse it. A file that is whole but cannot be read is not
     refused: its reason is in ``unreadable``.
     """
     _check(body)
-    request = Request(body)
-    request.text = directive(loose_text(body))[1]
+    request = Request(body, files=files)
+    _, asked = directive(loose_text(body, of=("content",)))
+    request.text = "\n\n".join(filter(None, [asked, loose_text(body, of=("output",))]))
     given = body["input"]
     if isinstance(given, str):
         given = [{"role": "user", "content": given}]
@@ -145,8 +165,7 @@ def _check(body: Any) -> None:
         ):
             raise _wrong_type(name, " or ".join(kind.__name__ for kind in kinds))
     _check_metadata(body.get("metadata") or {})
-    if body.get("stream"):
-        raise _unsupported("stream", "The sandbox does not stream; poll or use webhooks.")
+    _check_stream_options(body)
     for name in ("conversation", "prompt"):
         if body.get(name) is not None:
             raise _unsupported(name, f"The sandbox does not know '{name}'.")
@@ -168,13 +187,26 @@ def _check(body: Any) -> None:
             raise ApiError(
                 f"Invalid '{name}': {value} is out of range.", param=name, code="invalid_value"
             )
+    check_tools(body)
     for index, tool in enumerate(body.get("tools") or []):
-        if not isinstance(tool, dict) or not isinstance(tool.get("type"), str):
-            raise _wrong_type(f"tools[{index}]", "an object with a 'type'")
-        for name in ("user_location", "filters"):
-            if not isinstance(tool.get(name), dict | None):
-                raise _wrong_type(f"tools[{index}].{name}", "an object")
+        check_tool(tool, f"tools[{index}]")
     _check_format((body.get("text") or {}).get("format"))
+
+
+def _check_stream_options(body: dict[str, Any]) -> None:
+    options = body.get("stream_options")
+    if options is None:
+        return
+    if not body.get("stream"):
+        raise _unsupported(
+            "stream_options", "'stream_options' is only allowed when 'stream' is true."
+        )
+    for name, value in options.items():
+        if name != "include_obfuscation":
+            where = f"stream_options.{name}"
+            raise ApiError(f"Unknown parameter: '{where}'.", param=where, code="unknown_parameter")
+        if not isinstance(value, bool | None):
+            raise _wrong_type("stream_options.include_obfuscation", "bool")
 
 
 def _check_metadata(metadata: dict[str, Any]) -> None:
@@ -221,7 +253,7 @@ def _check_format(format: Any) -> None:
     fault = schema_fault(format["schema"])
     if fault is None and format.get("strict"):
         try:
-            fault = _strict_fault(format["schema"], "()")
+            fault = strict_fault(format["schema"], "()")
         except RecursionError:
             fault = "It is nested too deeply."
     if fault:
@@ -230,26 +262,6 @@ def _check_format(format: Any) -> None:
             param="text.format.schema",
             code="invalid_json_schema",
         )
-
-
-def _strict_fault(schema: Any, where: str) -> str | None:
-    """What strict mode does not allow: objects that are open, or have optional properties."""
-    if not isinstance(schema, dict):
-        return None
-    if "properties" in schema or schema.get("type") == "object":
-        if schema.get("additionalProperties") is not False:
-            return f"In context={where}, 'additionalProperties' must be given and be false."
-        missing = set(schema.get("properties", {})) - set(schema.get("required", []))
-        if missing:
-            return f"In context={where}, 'required' must list every property; missing: {min(missing)!r}."
-    inner: list[tuple[str, Any]] = [("items", schema.get("items"))]
-    for key in ("properties", "$defs", "definitions"):
-        if isinstance(schema.get(key), dict):
-            inner += [(f"{key}.{name}", part) for name, part in schema[key].items()]
-    for key in ("anyOf", "oneOf", "allOf"):
-        inner += [(f"{key}.{i}", part) for i, part in enumerate(schema.get(key) or [])]
-    faults = (_strict_fault(part, f"{where}.{name}") for name, part in inner)
-    return next((fault for fault in faults if fault), None)
 
 
 def _wrong_type(name: str, wanted: str) -> ApiError:
@@ -274,9 +286,8 @@ def _item(request: Request, item: Any, where: str) -> dict[str, Any]:
             code="missing_required_parameter",
         )
     if kind != "message":
-        if kind == "function_call_output" and not isinstance(item.get("call_id"), str):
-            raise _wrong_type(f"{where}.call_id", "a string")
-        shown = {"status": "completed", **item}
+        check_item(item, kind, where)
+        shown = item if kind == "item_reference" else {"status": "completed", **item}
         return {**shown, "type": kind, "id": item.get("id") or new_id(kind.split("_")[0])}
     role = item.get("role")
     if role not in ("user", "system", "developer", "assistant"):
@@ -309,31 +320,18 @@ def _part(request: Request, part: Any, where: str) -> dict[str, Any]:
             return {"annotations": [], "logprobs": [], **part}
         return dict(part)
     if kind == "input_file":
-        return _file_part(request, part, where)
-    if kind in ("input_image", "refusal"):
-        return {"detail": "auto", **part} if kind == "input_image" else dict(part)
+        shown, text = file_part(part, where, request.files, number=len(request.documents) + 1)
+        if isinstance(text, Document):
+            request.documents.append(text)
+        else:
+            request.unreadable = request.unreadable or str(text)
+        return shown
+    if kind == "input_image":
+        shown, told = image_part(part, where, request.files, number=len(request.images) + 1)
+        request.images.append(told)
+        return shown
+    if kind == "refusal":
+        return dict(part)
     raise ApiError(
         f"Invalid value for '{where}.type'.", param=f"{where}.type", code="invalid_value"
     )
-
-
-def _file_part(request: Request, part: dict[str, Any], where: str) -> dict[str, Any]:
-    file_data = part.get("file_data")
-    if not isinstance(file_data, str) or not file_data:
-        for other in ("file_id", "file_url"):
-            if part.get(other):
-                raise _unsupported(f"{where}.{other}", "The sandbox reads only 'file_data'.")
-        raise ApiError(
-            f"Missing required parameter: '{where}.file_data'.",
-            param=f"{where}.file_data",
-            code="missing_required_parameter",
-        )
-    name = part.get("filename")
-    if not isinstance(name, str) or not name:
-        name = f"document-{len(request.documents) + 1}"
-    media_type, data = decode_file_data(file_data, param=f"{where}.file_data")
-    try:
-        request.documents.append(read_document(name, media_type, data))
-    except Unreadable as error:
-        request.unreadable = request.unreadable or str(error)
-    return {"type": "input_file", "filename": name}

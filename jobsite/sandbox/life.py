@@ -19,6 +19,7 @@ PAGE = 3000  # characters
 LONGEST = 25.0  # seconds of running, at pace 1
 LIVE = ("queued", "in_progress")
 VANISHED = "vanished"
+ANSWERS = ("message", "function_call", "mcp_approval_request")  # what scripted text replaces
 
 DEFAULT_ERROR = {"code": "server_error", "message": "The model failed to produce a response."}
 
@@ -29,7 +30,8 @@ class Life:
 
     ``end`` is a terminal status, any other word (sent as it is), or ``never`` or ``vanish``.
     ``output`` is that of the end; ``written`` is what would have been said in full, of which a
-    cancelled response keeps the beginning.
+    cancelled response keeps the beginning. ``events`` are extra ones of its stream: how many come
+    before each, and the event.
     """
 
     queued: float
@@ -38,10 +40,12 @@ class Life:
     output: list[Item]
     written: list[Item]
     usage: dict[str, Any] | None = None
+    scripted: bool = False  # a rule gave the output, which is sent as it is
     tool_usage: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
     reason: str | None = None
     at_once: bool = False
+    events: list[tuple[int, Item]] = field(default_factory=list)
 
     @property
     def total(self) -> float:
@@ -58,11 +62,12 @@ def plan(
     queued = pace * (1 + chance.random())
     running = pace * min(LONGEST, 4 + pages * (0.8 + 0.4 * chance.random()))
     early = bool((do.get("webhook") or asked.get("webhook") or {}).get("before_reply"))
-    at_once = asked.get("at_once", (early and not asked) or not request.params.get("background"))
+    waits = request.params.get("background") or request.params.get("stream")
+    at_once = asked.get("at_once", (early and not asked) or not waits)
 
     written = asked.get("output", answer.output)
     if "output_text" in asked:
-        kept = [item for item in answer.output if item["type"] != "message"]
+        kept = [item for item in answer.output if item["type"] not in ANSWERS]
         written = [*kept, message_item(asked["output_text"])]
     end, usage, error, reason = "completed", answer.usage, answer.error, None
     limit = request.params.get("max_output_tokens")
@@ -102,10 +107,12 @@ def plan(
         output=output,
         written=written,
         usage=asked.get("usage", usage),
+        scripted="output" in asked,
         tool_usage=answer.tool_usage if end == "completed" else None,
         error=error if end == "failed" else None,
         reason=reason if end == "incomplete" else None,
         at_once=bool(at_once),
+        events=[(extra["after"], extra["event"]) for extra in asked.get("events", [])],
     )
 
 
@@ -143,7 +150,8 @@ def _ends(annotation: Any) -> int:
 class Response:
     """A stored response. Moments are seconds since the epoch.
 
-    ``told`` is set when its webhook was delivered, or given up.
+    ``told`` is set when its webhook was delivered, or given up; ``streamed`` when it was created
+    with ``stream``.
     """
 
     id: str
@@ -156,7 +164,8 @@ class Response:
     webhook: dict[str, Any] = field(default_factory=dict)
     cancelled_at: float | None = None
     told: bool = False
-    bodies: dict[tuple[str, bool], bytes] = field(default_factory=dict, compare=False)
+    streamed: bool = False
+    bodies: dict[tuple[object, ...], bytes] = field(default_factory=dict, compare=False)
 
     @property
     def background(self) -> bool:

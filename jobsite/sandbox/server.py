@@ -113,7 +113,7 @@ def parser() -> argparse.ArgumentParser:
         help="'whsec_' and base64 (better: SANDBOX_WEBHOOK_SECRET)",
     )
     made.add_argument(
-        "--state", type=Path, metavar="DIR", help="keep responses there, over restarts"
+        "--state", type=Path, metavar="DIR", help="keep responses and files there, over restarts"
     )
     return made
 

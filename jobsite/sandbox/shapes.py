@@ -58,11 +58,18 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
     return {"strict": True, **tool} if tool["type"] == "function" else tool
 
 
-def body(response: Response, status: str, *, sources: bool = False) -> dict[str, Any]:
+def body(
+    response: Response,
+    status: str,
+    *,
+    sources: bool = False,
+    include: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
     """The response object at a status.
 
     ``sources``: whether the pages that a web search looked at are named, which the API does only
-    when asked by ``include``.
+    when asked by ``include``. So it is with what a file search found, and what code has written:
+    they are told when ``include`` or the request itself named them, or when a rule said so.
     """
     life = response.life
     ended = status not in ("queued", "in_progress")
@@ -70,6 +77,9 @@ def body(response: Response, status: str, *, sources: bool = False) -> dict[str,
     output = response.output(status)
     if not sources:
         output = [_without_sources(item) for item in output]
+    if not life.scripted:
+        wanted = include | frozenset(response.echo["include"])
+        output = [_without_results(item, wanted) for item in output]
     ends_at = response.ends_at
     made = {
         "id": response.id,
@@ -99,14 +109,30 @@ def _without_sources(item: dict[str, Any]) -> dict[str, Any]:
     return {**item, "action": {key: value for key, value in action.items() if key != "sources"}}
 
 
-def body_bytes(response: Response, status: str, *, sources: bool) -> bytes:
+_ON_DEMAND = {
+    "file_search_call": ("results", "file_search_call.results"),
+    "code_interpreter_call": ("outputs", "code_interpreter_call.outputs"),
+}
+_NAMES = frozenset(name for _, name in _ON_DEMAND.values())
+
+
+def _without_results(item: dict[str, Any], wanted: frozenset[str]) -> dict[str, Any]:
+    kind = item.get("type")
+    field, name = _ON_DEMAND.get(kind, ("", "")) if isinstance(kind, str) else ("", "")
+    return item if field not in item or name in wanted else {**item, field: None}
+
+
+def body_bytes(
+    response: Response, status: str, *, sources: bool, include: frozenset[str] = frozenset()
+) -> bytes:
     """The body as JSON; written once for each status and kept."""
+    include = include & _NAMES
     sources = sources or "web_search_call.action.sources" in response.echo["include"]
-    key = (status, sources)
+    key = (status, sources, include)
     if key not in response.bodies:
         for stale in [old for old in response.bodies if old[0] != status]:
             del response.bodies[stale]
-        response.bodies[key] = to_bytes(body(response, status, sources=sources))
+        response.bodies[key] = to_bytes(body(response, status, sources=sources, include=include))
     return response.bodies[key]
 
 

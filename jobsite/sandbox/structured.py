@@ -56,6 +56,26 @@ def schema_fault(schema: Any) -> str | None:
     return None
 
 
+def strict_fault(schema: Any, where: str) -> str | None:
+    """What strict mode does not allow: objects that are open, or have optional properties."""
+    if not isinstance(schema, dict):
+        return None
+    if "properties" in schema or schema.get("type") == "object":
+        if schema.get("additionalProperties") is not False:
+            return f"In context={where}, 'additionalProperties' must be given and be false."
+        missing = set(schema.get("properties", {})) - set(schema.get("required", []))
+        if missing:
+            return f"In context={where}, 'required' must list every property; missing: {min(missing)!r}."
+    inner: list[tuple[str, Any]] = [("items", schema.get("items"))]
+    for key in ("properties", "$defs", "definitions"):
+        if isinstance(schema.get(key), dict):
+            inner += [(f"{key}.{name}", part) for name, part in schema[key].items()]
+    for key in ("anyOf", "oneOf", "allOf"):
+        inner += [(f"{key}.{i}", part) for i, part in enumerate(schema.get(key) or [])]
+    faults = (strict_fault(part, f"{where}.{name}") for name, part in inner)
+    return next((fault for fault in faults if fault), None)
+
+
 def fill(schema: Schema, material: list[str], *, link: str = "https://example.org/") -> Any:
     """A valid instance whose strings are sentences of ``material``.
 

@@ -120,11 +120,21 @@ class RunningSandbox:
         self._call("DELETE", "rules")
 
     def reset(self) -> None:
-        """Forget responses, rules, counts and requests; webhooks go where they first went."""
+        """Forget responses, files, stores, containers, rules, counts and requests.
+
+        Webhooks go where they first went.
+        """
         self._call("POST", "reset")
 
     def stats(self) -> dict[str, Any]:
-        """Counts: creates, retrieves, cancels, responses, live, webhooks, by_turn, by_status, …"""
+        """Counts: creates, retrieves, cancels, responses, live, webhooks, by_turn, by_status, …
+
+        ``streams`` were opened, by create or retrieve, and are no retrieves; ``streaming`` are
+        open now.
+        Of files: ``uploads`` (requests), ``uploaded`` (files that came to be), ``file_deletes``,
+        ``downloads``, ``files`` (that are there now). Of stores: ``store_creates``,
+        ``stores_made``, ``store_deletes``, ``vector_stores``.
+        """
         return dict(self._call("GET", "stats"))
 
     def requests(self, limit: int = 1000) -> list[dict[str, Any]]:
@@ -138,6 +148,18 @@ class RunningSandbox:
     def response(self, response_id: str) -> dict[str, Any]:
         """The same of one, with ``request`` (parameters as echoed), ``text``, ``life``, ``told``."""
         return dict(self._call("GET", f"responses/{response_id}"))
+
+    def files(self) -> list[dict[str, Any]]:
+        """The uploaded files that exist, oldest first, as the API shows them."""
+        return list(self._call("GET", "files")["data"])
+
+    def vector_stores(self) -> list[dict[str, Any]]:
+        """The vector stores that exist, oldest first, with file_counts and ``file_ids``."""
+        return list(self._call("GET", "vector_stores")["data"])
+
+    def containers(self) -> list[dict[str, Any]]:
+        """The containers that are there now, with the ``files`` of each."""
+        return list(self._call("GET", "containers")["data"])
 
     def set_webhook(self, url: str | None, secret: str | None = None) -> None:
         """Where webhooks go from now on; None for nowhere. An omitted secret stays as it is."""

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from .brief import brief, questions_in, search, shelf
+from .containers import Made
+from .counting import count
 from .digest import digest, is_digest
 from .documents import Document
+from .file_search import Attributed, Found, look_up
+from .files import File
+from .gaps import gaps, is_gaps
 from .intake import Request, new_id
 from .passages import Scorer, collapse, condense, quotable, sections
 from .structured import CannotFill, break_in_two_places, fill
+from .thread import Thread, text_in
+from .tooling import choice_of
+from .turns import take_turn
 
 CHARS_PER_TOKEN = 4
 
@@ -27,6 +36,7 @@ class Answer:
     usage: dict[str, Any] | None = None
     tool_usage: dict[str, Any] | None = None
     error: dict[str, Any] | None = None
+    made: list[Made] = field(default_factory=list)
 
 
 def answer(
@@ -34,23 +44,51 @@ def answer(
     *,
     history: list[Document],
     shelf_url: str,
+    past: Sequence[Item] = (),
+    ready: Sequence[tuple[File, Attributed]] = (),
     invent_quotes: int = 0,
     break_schema: bool = False,
 ) -> Answer:
-    """Do the work of a request. ``history`` are the documents of the turns before it."""
+    """Do the work of a request.
+
+    ``history`` are the documents of the turns before it, ``past`` all their items; ``ready`` are
+    the files of the vector stores that it may search.
+    """
     if request.unreadable:
         return Answer([], error={"code": "invalid_prompt", "message": request.unreadable})
-    documents = request.documents or history or [Document("input", request.text)]
-    tool = next((t for t in request.params.get("tools") or [] if _searches(t)), None)
-    output: list[Item] = []
+    choice = choice_of(request.params)
+    turn = take_turn(request, list(past), history, choice)
+    said = Thread(list(past), request.items).said if past else request.text
+    found_files: Found | None = None
+    if not turn.waits and turn.text is None and (searcher := choice.first("file_search")):
+        found_files = look_up(ready, queries_of(said), searcher)
+    inside = found_files.documents if found_files else []
+    inside = [document for document in inside if document not in request.documents]
+    plain = Document("input", "\n\n".join([request.text, *request.images]))
+    documents = [*request.documents, *inside] if inside else turn.documents or request.documents
+    documents = documents or history or [plain]
+    tool = next((t for t in choice.tools if _searches(t)), None)
+    output: list[Item] = [*turn.items, *([found_files.item] if found_files else [])]
     annotations: list[Item] = []
+    made_files: list[Made] = []
     try:
-        if request.format["type"] == "json_schema":
+        if turn.waits:
+            text = ""
+        elif request.format["type"] == "json_schema":
             schema = request.format["schema"]
+            made: Any
             if is_digest(schema):
-                made: Any = digest(
-                    schema, documents, focus=focus_of(request.text), invent_quotes=invent_quotes
+                made = digest(schema, documents, focus=focus_of(said), invent_quotes=invent_quotes)
+            elif is_gaps(schema):
+                made = gaps(
+                    schema,
+                    documents,
+                    baseline=labelled(f"{said}\n{request.instructions}", "baseline"),
+                    focus=labelled(said, "focus"),
+                    invent_quotes=invent_quotes,
                 )
+            elif found_files and (lines := found_files.sentences()):
+                made = fill(schema, lines, link=f"{shelf_url}/about-the-sandbox")
             else:
                 made = _instance(schema, request, documents, tool, shelf_url, output)
             if break_schema:
@@ -58,21 +96,48 @@ def answer(
             text = json.dumps(made, ensure_ascii=False)
         elif request.format["type"] == "json_object":
             text = json.dumps({"summary": key_sentences(documents, request.text)})
+        elif turn.text is not None:
+            text = turn.text
         elif tool is not None:
             found = brief(
                 request.text, topic=topic_of(request.text), shelf_url=shelf_url, tool=tool
             )
             output.append(_search_item(found.queries, found.urls))
             text, annotations = found.text, found.annotations
+        elif found_files:
+            given = _told(request, request.documents) if request.documents else ""
+            text, annotations = found_files.answer(given and f"{given}\n")
         else:
-            text = _summary(documents, focus_of(request.text))
+            text = _told(request, turn.documents or request.documents or history)
+        if not turn.waits and (coder := choice.first("code_interpreter")):
+            counted = count(documents, coder)
+            output.append(counted.item)
+            made_files.append(counted.made)
+            text, notes = counted.cite(text, plain=request.format["type"] == "text")
+            annotations = [*annotations, *notes]
     except CannotFill as error:
         message = f"The sandbox could not make an instance of this schema: {error}"
         return Answer([], error={"code": "server_error", "message": message})
     if request.params.get("reasoning"):
         output.insert(0, _reasoning_item(documents, request))
-    output.append(message_item(text, annotations))
-    return Answer(output, usage_of(request, history, output), _tool_usage(output))
+    if not turn.waits:
+        output.append(message_item(text, annotations))
+    passages = found_files.passages if found_files else []
+    looked_at = [Document(passage.file.filename, passage.text) for passage in passages]
+    usage = usage_of(request, [*history, *looked_at], past, output)
+    return Answer(output, usage, _tool_usage(output), made=made_files)
+
+
+def tool_of(request: Request, kind: str) -> Item | None:
+    """The first tool of this type that a request offers."""
+    tools = request.params.get("tools") or []
+    return next((tool for tool in tools if tool["type"] == kind), None)
+
+
+def queries_of(text: str) -> list[str]:
+    """What to look for in files: what is asked, or else what the text begins with."""
+    asked = questions_in(text)[:3]
+    return asked or [labelled(text, "topic", "subject") or collapse(text)[:300]]
 
 
 def message_item(text: str, annotations: list[Item] | None = None) -> Item:
@@ -144,6 +209,15 @@ def key_sentences(documents: list[Document], focus: str, count: int = 3) -> list
     return [condense(one, limit=300) for one in Scorer(found, focus=focus).best(good, count)]
 
 
+def _told(request: Request, documents: list[Document]) -> str:
+    """A summary of documents, or of the text if there are none, and a line on each image."""
+    images = "".join(f"- {line}\n" for line in request.images)
+    if images and not documents and not request.text.strip():
+        return images
+    text = _summary(documents or [Document("input", request.text)], focus_of(request.text))
+    return f"{text}\n{images}" if images else text
+
+
 def _summary(documents: list[Document], focus: str) -> str:
     """A short Markdown extract, a part for each document."""
     parts = []
@@ -189,15 +263,27 @@ def tokens(characters: int) -> int:
     return max(1, round(characters / CHARS_PER_TOKEN)) if characters else 0
 
 
-def input_tokens(request: Request, history: list[Document]) -> int:
-    return tokens(request.length + sum(len(document.text) for document in history))
+def input_tokens(request: Request, history: list[Document], past: Sequence[Item] = ()) -> int:
+    """What is read: the request, the documents of the turns before, and what was said in them."""
+    said = sum(map(_length, past))
+    return tokens(request.length + said + sum(len(document.text) for document in history))
 
 
-def usage_of(request: Request, history: list[Document], output: list[Item]) -> dict[str, Any]:
+def _length(item: Item) -> int:
+    """The characters of an item's text, output and arguments; its files not counted."""
+    told = [item.get("content"), item.get("output"), item.get("arguments")]
+    return sum(len(text_in(one)) for one in told)
+
+
+def usage_of(
+    request: Request, history: list[Document], past: Sequence[Item], output: list[Item]
+) -> dict[str, Any]:
     """Token counts at about four characters each, reasoning counted as an eighth of the text."""
-    written = tokens(sum(len(text_of(item)) for item in output))
+    written = tokens(
+        sum(len(text_of(item)) + len(str(item.get("arguments", ""))) for item in output)
+    )
     thought = written // 8 if request.params.get("reasoning") else 0
-    read = input_tokens(request, history)
+    read = input_tokens(request, history, past)
     return {
         "input_tokens": read,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},

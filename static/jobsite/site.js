@@ -87,7 +87,7 @@
 
   // Polling rests while the tab is hidden, and looks at once when it is seen again.
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (document.hidden && event.target.matches("[data-live]")) event.preventDefault();
+    if (document.hidden && event.target.matches("[data-live], #bell")) event.preventDefault();
   });
   document.addEventListener("visibilitychange", () => {
     if (document.hidden || !window.htmx) return;
@@ -111,7 +111,10 @@
     Idiomorph.defaults.ignoreActiveValue = true;
     Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) =>
       !(name === "open" && node.tagName === "DETAILS");
-    Idiomorph.defaults.callbacks.beforeNodeMorphed = (old) =>
-      !(old.nodeType === Node.ELEMENT_NODE && old.hasAttribute("data-keep"));
+    // A moment is said by this clock: said anew by the server's, it would be read out again.
+    const same = (old, fresh) => old.matches("time[data-moment]") && fresh.matches?.("time[data-moment]")
+      && old.dateTime === fresh.dateTime && old.dataset.moment === fresh.dataset.moment;
+    Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, fresh) =>
+      !(old.nodeType === Node.ELEMENT_NODE && (old.hasAttribute("data-keep") || same(old, fresh)));
   }
 })();

@@ -15,8 +15,9 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chrome():
+    """Of its own for each file: what one leaves behind is not the next one's."""
     # Playwright's sync API keeps an event loop in this thread, which Django would object to.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
@@ -40,7 +41,7 @@ def visitors(chrome):
 
     yield visitor
     for one in made:
-        one.context.close()
+        one.leave()
     assert [line for one in made for line in one.said] == []
 
 

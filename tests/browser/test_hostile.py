@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 from jobs import actions
 from jobs.documents import Upload
 from jobs.models import Job, JobType, PromptVersion, Role, Status
-from reviews.actions import write_note
+from reviews.notes import write_note
 from tests.browser import faults
 from tests.factories import NOW, JobTypeFactory, WorkspaceFactory, finish, start
 

@@ -7,8 +7,12 @@ import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.urls import reverse
+from django.utils import timezone
 
-from jobs.models import Role
+from jobs.models import LibraryDocument, Role
+from reviews import preflight
+from reviews.inbox import Tab
+from reviews.models import Ruling, SavedView
 from tests.browser import DESK, PHONE, faults
 from tests.scenes import day
 from tests.test_doors import ONESELF, OPEN, RULES, VERBS, address, doors
@@ -18,18 +22,20 @@ pytestmark = pytest.mark.django_db(transaction=True)
 #: Answers that are no page: a download, or a fragment of a page that is looked at.
 NO_PAGES = {
     "jobs:document_file",
+    "jobs:library_file",
     "jobs:job_live",
     "jobs:result_download",
     "jobs:result_file",
-    "jobs:upload_create",
-    "jobs:upload_remove",
-    "reviews:note_write",
+    "reviews:notice_bell",
+    "reviews:notices_read",
     "healthz",
     "readyz",
     "metrics",
     "webhook_openai",
     "mfa_download_recovery_codes",
 }
+#: Are about a completed job.
+AFTERWARDS = {"jobs:job_follow_up", "jobs:job_keep"}
 #: Need a link from a mail, or a log-in that is half done.
 NOT_BY_ADDRESS = {
     "account_reset_password_from_key",
@@ -41,6 +47,8 @@ NOT_BY_ADDRESS = {
     "mfa_reauthenticate",
     "account_reauthenticate",
 }
+#: Of a completed job alone.
+OF_THE_DONE = {"jobs:job_follow_up"}
 LOOKS = [
     pytest.param({"color_scheme": "light", "viewport": DESK}, id="light-desk"),
     pytest.param({"color_scheme": "dark", "viewport": PHONE}, id="dark-phone"),
@@ -81,18 +89,39 @@ def test_every_page_of_the_site(quality, person, visit, look):
         "ref": review.ref,
         "position": 1,
         "attempt": 1,
+        "document": LibraryDocument.objects.first().ref,
+        "view": SavedView.objects.create(
+            user=user, workspace=quality.workspace, name="Costly", query="cost=1"
+        ).pk,
+        "bulk": preflight.plan(
+            user,
+            quality.workspace,
+            Ruling.APPROVE,
+            chosen=[preflight.Chosen(job.ref) for job in quality.jobs.values()],
+            now=timezone.now(),
+        ).ref,
     }
-    names = (RULES.keys() | ONESELF | {"account_logout"}) - NO_PAGES - NOT_BY_ADDRESS
-    paths = [address(name, kwargs) for name in sorted(names)]
+    finished = {**kwargs, "ref": quality.jobs["done"].ref}
+    shown = {name for name, rule in RULES.items() if rule.get is not None}
+    names = (shown | ONESELF | {"account_logout"}) - NO_PAGES - NOT_BY_ADDRESS - OF_THE_DONE
+    paths = [address(name, finished if name in AFTERWARDS else kwargs) for name in sorted(names)]
+    paths += [address(name, {"ref": quality.jobs["done"].ref}) for name in sorted(OF_THE_DONE)]
     paths += [f"/jobs/{job.ref}/" for job in quality.jobs.values()]
     paths += [
         "/w/quality/jobs/?status=failed",
         "/w/quality/jobs/?q=nothing+is+like+this",
         "/w/quality/jobs/new/research-brief/",
         f"/jobs/{review.ref}/documents/1/?quote=1&attempt=1",
+        *(f"/jobs/{quality.jobs[name].ref}/review/" for name in ("reply", "compared")),
+        "/w/quality/library/?q=incident",
+        *(f"/w/quality/reviews/?tab={tab.value}" for tab in Tab),
+        "/w/quality/reviews/?q=nothing+is+like+this",
+        "/w/quality/reviews/?cost=much",
+        *(f"/w/quality/deliveries/?tab={tab}" for tab in ("waiting", "dead", "delivered")),
+        "/w/quality/library/?q=nothing+is+like+this",
     ]
     for verb in VERBS:
-        name = {"job_reopen": "done", "job_archive": "done", "job_use_result": "failed"}
+        name = {"job_reopen": "done", "job_archive": "done", "job_refuse": "reply"}
         job = quality.jobs[name.get(verb.partition(":")[2], "review")]
         if verb not in ("reviews:job_use_result", "reviews:job_settle"):
             paths.append(reverse(verb, args=[job.ref]))
@@ -143,7 +172,9 @@ def test_pages_for_those_who_have_nothing_yet(db, person, visit):
     workspace = WorkspaceFactory(slug="empty")
     person("new", workspace, *Role)
     page = visit("new").page
-    paths = [f"/w/empty/{part}/" for part in ("jobs", "jobs/new", "reviews", "operations")]
+    paths = [
+        f"/w/empty/{part}/" for part in ("jobs", "jobs/new", "reviews", "library", "operations")
+    ]
     assert visited(page, paths) == []
     person("nowhere")
     assert visited(visit("nowhere").page, ["/"]) == []

@@ -28,6 +28,9 @@ def test_pictures_of_the_main_pages(sandbox, person, visit, folder):
         ("status", "requester", f"/jobs/{jobs['done'].ref}/"),
         ("inbox", "reviewer", "/w/quality/reviews/"),
         ("review", "reviewer", f"/jobs/{jobs['review'].ref}/review/"),
+        ("tool-call", "reviewer", f"/jobs/{jobs['reply'].ref}/review/"),
+        ("comparison", "reviewer", f"/jobs/{jobs['compared'].ref}/review/"),
+        ("library", "requester", "/w/quality/library/?q=incident"),
         ("operations", "operator", "/w/quality/operations/"),
     ]
     folder.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ SCHEMA = {
     "required": ["topic", "depth"],
 }
 NOTES = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"Some words."}
-PICTURE = {"name": "a.png", "mimeType": "image/png", "buffer": b"\x89PNG\r\n\x1a\n" + b"\x00" * 40}
+ARCHIVE = {"name": "a.zip", "mimeType": "application/zip", "buffer": b"PK\x03\x04" + b"\x00" * 40}
 
 
 @pytest.fixture
@@ -49,15 +49,17 @@ def test_files_are_added_one_by_one_and_go_with_the_job(visit, form, look):
     page.get_by_label("Files").set_input_files([NOTES])
     expect(page.get_by_text("notes.txt added.")).to_have_count(1)
     assert faults(page) == []
-    page.get_by_label("Files").set_input_files([PICTURE])
-    expect(page.locator(".upload-bad")).to_contain_text("a.png is neither a text file nor a PDF")
+    page.get_by_label("Files").set_input_files([ARCHIVE])
+    expect(page.locator(".upload-bad")).to_contain_text(
+        "a.zip is neither text, a PDF nor a picture"
+    )
     # A second file takes the room that it needs.
     page.evaluate("window.shifts = []")
     assert faults(page) == []
     page.get_by_label("Topic").fill("tides and ebbs")
     page.get_by_role("button", name="Submit job").click()
     expect(page.get_by_text("Not submitted yet: a file was not added.")).to_be_visible()
-    expect(page.get_by_role("button", name="Remove a.png")).to_be_focused()
+    expect(page.get_by_role("button", name="Remove a.zip")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Remove notes.txt")).to_be_focused()
     page.get_by_role("button", name="Submit job").click()
@@ -122,7 +124,7 @@ def test_without_scripts_good_files_are_kept_while_the_form_is_mended(visit, for
     rea = visit("rea", java_script_enabled=False)
     page = rea.page
     page.goto(form)
-    page.get_by_label("Files").set_input_files([NOTES, PICTURE])
+    page.get_by_label("Files").set_input_files([NOTES, ARCHIVE])
     page.get_by_label("Topic").fill("tides")
     page.get_by_role("button", name="Submit job").click()
     expect(page.get_by_text("One thing to correct")).to_be_visible()

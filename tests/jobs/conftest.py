@@ -17,7 +17,7 @@ def nothing_paid_twice(driver, sandbox):
 @pytest.fixture
 def job(driver, clock):
     """A queued job of a type that is reviewed only when there are warnings."""
-    return JobFactory(now=clock(), job_type__review=Review.ON_WARNINGS)
+    return JobFactory(now=clock(), job_type__review=Review.RULES)
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
 """Who may do what: roles × whose job × every situation × every action."""
 
+import json
+
 import pytest
 from django.db import transaction
 
-from jobs import outcomes
+from jobs import lapses, outcomes
 from jobs.access import Action, NotAllowed, NotNow, allowed_actions, may_submit, require, roles_of
 from jobs.models import Job, Lane, Membership, Role, Status
+from jobs.report import job_document
 from reviews.actions import Ask, decide
 from reviews.models import Ruling
 from tests import payloads
@@ -15,7 +18,10 @@ from tests.factories import (
     JobTypeFactory,
     UserFactory,
     WorkspaceFactory,
+    approve,
     become_unknown,
+    finish,
+    wants,
 )
 
 pytestmark = pytest.mark.django_db
@@ -39,6 +45,10 @@ def _before_run():
     return JobFactory(job_type=JobTypeFactory(lane=Lane.APPROVAL))
 
 
+def _tool_call():
+    return wants()
+
+
 def _canceling():
     job = JobFactory(status=Status.RUNNING)
     decide(job.pk, Ask(Ruling.CANCEL, job.requester, NOW))
@@ -54,7 +64,7 @@ def _unknown():
 def _late_result():
     job = JobFactory()
     turn = become_unknown(job)
-    outcomes.unknown_wait_over(turn.pk, now=NOW)
+    lapses.unknown_wait_over(turn.pk, now=NOW)
     answer = payloads.response("completed", id="resp_late")
     outcomes.accepted(turn.pk, answer, now=NOW, adopted=True)
     return job
@@ -73,6 +83,7 @@ SITUATIONS = {
     "unknown": _unknown,
     "before_run": _before_run,
     "review": _plain(Status.NEEDS_REVIEW),
+    "tool_call": _tool_call,
     "escalated": _escalated,
     "completed": _plain(Status.COMPLETED),
     "archived": _archived,
@@ -85,19 +96,24 @@ SITUATIONS = {
 # The expected table: role, action, the situations in which it is allowed ------------------------
 
 ALWAYS = set(SITUATIONS)
-LIVE = {"queued", "running", "unknown", "before_run", "review", "escalated"}
+LIVE = {"queued", "running", "unknown", "before_run", "review", "tool_call", "escalated"}
 SETTLED = {"completed", "failed", "late_result", "canceled", "expired"}
 BAD_END = {"failed", "late_result", "canceled", "expired"}
-FIRST_LEVEL = {"before_run", "review"}
+FIRST_LEVEL = {"before_run", "review", "tool_call"}
+ANSWERED = {"review", "escalated", "completed", "archived", "failed", "late_result"}
+COMPLETED = {"completed", "archived"}
 
 _READER = {action: ALWAYS for action in (Action.VIEW, Action.READ_RESULT, Action.INSPECT)}
 _KEEPER = {
     **_READER,
     Action.CANCEL: LIVE,
-    Action.RETRY: BAD_END | {"review", "escalated"},
+    Action.RETRY: BAD_END | {"review", "tool_call", "escalated"},
+    Action.REASSIGN: FIRST_LEVEL | {"escalated"},
     Action.ARCHIVE: SETTLED,
     Action.SETTLE: {"unknown"},
     Action.USE_RESULT: {"late_result"},
+    Action.RE_EXTRACT: ANSWERED,
+    Action.KEEP: COMPLETED,
 }
 
 #: On any job of the workspace.
@@ -110,8 +126,11 @@ ANY_JOB = {
         Action.REJECT: FIRST_LEVEL,
         Action.CANCEL: FIRST_LEVEL,
         Action.ESCALATE: FIRST_LEVEL,
+        Action.REASSIGN: FIRST_LEVEL,
         Action.REQUEST_CHANGES: {"review"},
-        Action.RETRY: {"review"},
+        Action.REFUSE: {"tool_call"},
+        Action.RETRY: {"review", "tool_call"},
+        Action.KEEP: COMPLETED,
     },
     Role.LEAD: {
         **_READER,
@@ -120,24 +139,32 @@ ANY_JOB = {
         Action.REJECT: FIRST_LEVEL | {"escalated"},
         Action.CANCEL: FIRST_LEVEL | {"escalated"},
         Action.ESCALATE: FIRST_LEVEL,
+        Action.REASSIGN: FIRST_LEVEL | {"escalated"},
         Action.REQUEST_CHANGES: {"review", "escalated"},
-        Action.RETRY: {"review", "escalated"},
-        Action.REOPEN: {"completed", "archived"},
+        Action.REFUSE: {"tool_call"},
+        Action.RETRY: {"review", "tool_call", "escalated"},
+        Action.REOPEN: COMPLETED,
         Action.USE_RESULT: {"late_result"},
+        Action.RE_EXTRACT: ANSWERED,
+        Action.KEEP: COMPLETED,
     },
     Role.OPERATOR: _KEEPER,
     Role.ADMIN: _KEEPER,
     Role.AUDITOR: _READER,
 }
+#: On any job, for requesters who hold another role as well, and so see it.
+SEEING_REQUESTER = {Action.FOLLOW_UP: {"completed", "archived"}}
 #: On a job that one requested, besides.
 OWN_JOB = {
     Role.REQUESTER: {
         Action.VIEW: ALWAYS,
-        Action.READ_RESULT: {"completed", "archived"},
+        Action.READ_RESULT: COMPLETED,
+        Action.KEEP: COMPLETED,
         Action.CANCEL: LIVE,
         Action.RETRY: BAD_END,
         Action.ARCHIVE: SETTLED,
         Action.USE_RESULT: {"late_result"},
+        Action.FOLLOW_UP: {"completed", "archived"},
     },
     # Whoever holds any role in a workspace still sees what they once requested there.
     **{role: {Action.VIEW: ALWAYS} for role in set(Role) - {Role.REQUESTER}},
@@ -163,6 +190,8 @@ def _expected(roles, whose, situation):
     rows = [ANY_JOB[role] for role in roles]
     if whose == "own":
         rows += [OWN_JOB[role] for role in roles]
+    if Role.REQUESTER in roles and len(roles) > 1:
+        rows.append(SEEING_REQUESTER)
     allowed = {action for row in rows for action, where in row.items() if situation in where}
     ever = {action for row in rows for action in row}
     if whose == "own":
@@ -171,7 +200,9 @@ def _expected(roles, whose, situation):
     if situation == "escalated" and Role.LEAD not in roles:
         # The first level has lost its say. What another role gives stays.
         others = [row for row in rows if row is not ANY_JOB[Role.REVIEWER]]
-        ever = {*_READER, Action.NOTE} & ever | {action for row in others for action in row}
+        ever = {*_READER, Action.NOTE, Action.KEEP} & ever | {
+            action for row in others for action in row
+        }
     if Action.VIEW not in allowed:
         return set(), set(Action)
     return allowed, set(Action) - ever
@@ -225,11 +256,12 @@ def test_the_rule_is_the_table(situation):
 def test_deciding_enforces_what_the_rule_says(situation):
     """Every cell is really tried, and taken back."""
     cast = Cast(SITUATIONS[situation]())
+    able = UserFactory(workspace=cast.job.workspace, roles=[Role.LEAD]).username
     for roles, whose, person in _cells(cast, ([role] for role in Role)):
         allowed, never = _expected(roles, whose, situation)
         for ruling in Ruling:
             cell = f"{ruling} by {'+'.join(roles)} on {whose} {situation} job"
-            ask = Ask(ruling, person, NOW, note="Because.")
+            ask = Ask(ruling, person, NOW, note="Because.", assignee=able)
             with transaction.atomic():
                 try:
                     decision = decide(cast.job.pk, ask)
@@ -279,6 +311,8 @@ def test_a_superuser_is_an_admin_everywhere_and_approves_nothing():
         *_READER,
         Action.CANCEL,
         Action.RETRY,
+        Action.RE_EXTRACT,
+        Action.REASSIGN,
     }
     assert said[Action.APPROVE].forbidden
 
@@ -322,7 +356,9 @@ def test_the_first_level_is_told_that_a_lead_decides():
 
 
 def test_a_review_with_one_level_cannot_be_escalated():
-    job = JobFactory(status=Status.NEEDS_REVIEW, job_type=JobTypeFactory(review_levels=1))
+    job = JobFactory(
+        status=Status.NEEDS_REVIEW, job_type=JobTypeFactory(ladder=[("Reviewers", Role.REVIEWER)])
+    )
     lead = UserFactory(workspace=job.workspace, roles=[Role.LEAD])
     with pytest.raises(NotNow, match=r"highest level \(1\)"):
         require(lead, job, Action.ESCALATE)
@@ -332,5 +368,18 @@ def test_the_rule_asks_the_database_little(django_assert_max_num_queries):
     job = JobFactory(status=Status.COMPLETED)
     lead = UserFactory(workspace=job.workspace, roles=[Role.LEAD])
     job = Job.objects.select_related("job_type", "open_gate").get(pk=job.pk)
-    with django_assert_max_num_queries(6):
+    with django_assert_max_num_queries(7):
         allowed_actions(lead, job)
+
+
+def test_a_requester_is_not_told_how_a_result_was_made():
+    job = JobFactory(status=Status.RUNNING)
+    action = {"type": "search", "query": "a secret query", "sources": []}
+    step = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": action}
+    finish(job, "completed", output=[step, payloads.message("The answer.")])
+    lead = approve(job)
+    job.refresh_from_db()
+    assert "a secret query" in json.dumps(job_document(job, reader=lead), default=str)
+    told = job_document(job, reader=job.requester)
+    assert told["result"]["text"] == "The answer."
+    assert "a secret query" not in json.dumps(told, default=str)

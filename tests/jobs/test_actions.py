@@ -9,9 +9,10 @@ from django.db import IntegrityError
 
 from jobs import actions, audit, lifecycle, requests
 from jobs.access import NotAllowed
-from jobs.actions import MAX_INPUT_LENGTH, BadInput, submit
+from jobs.actions import submit
 from jobs.documents import Upload
 from jobs.ids import read_ref
+from jobs.inputs import MAX_INPUT_LENGTH, BadInput
 from jobs.models import (
     Cause,
     Document,

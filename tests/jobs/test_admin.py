@@ -21,15 +21,22 @@ from jobs.admin.lists import CappedPaginator
 from jobs.documents import Upload
 from jobs.models import (
     Attempt,
+    CallEffect,
+    CallKind,
+    CallOutcome,
+    CallState,
     Document,
     Event,
+    FunctionCall,
     Gate,
     Job,
     JobType,
     Lane,
+    LibraryDocument,
     Membership,
     PromptVersion,
     Result,
+    ResultEdit,
     Review,
     Role,
     Seal,
@@ -40,8 +47,19 @@ from jobs.models import (
     WebhookReceipt,
     Workspace,
 )
-from reviews.actions import Ask, decide, write_note
-from reviews.models import Decision, ReviewerNote, Ruling
+from reviews.actions import Ask, decide
+from reviews.models import (
+    Decision,
+    Delivery,
+    Endpoint,
+    Letter,
+    LetterKind,
+    Occurrence,
+    ReviewerNote,
+    Route,
+    Ruling,
+)
+from reviews.notes import write_note
 from tests.factories import NOW, JobFactory, JobTypeFactory, UserFactory, WorkspaceFactory
 
 pytestmark = pytest.mark.django_db
@@ -51,14 +69,16 @@ ROOM = {
     Job: "workspace",
     Attempt: "job__workspace",
     Turn: "attempt__job__workspace",
+    FunctionCall: "turn__attempt__job__workspace",
     Result: "attempt__job__workspace",
+    ResultEdit: "result__attempt__job__workspace",
     Event: "job__workspace",
     Gate: "job__workspace",
     Document: "job__workspace",
     Decision: "job__workspace",
     ReviewerNote: "job__workspace",
 }
-NOBODYS = (Seal, SweepSlot, WebhookReceipt)
+NOBODYS = (Letter, Occurrence, Seal, SweepSlot, WebhookReceipt)
 
 
 @pytest.fixture
@@ -92,13 +112,36 @@ def staff(client, home):
 
 
 def whole_job(workspace=None, **kwargs):
-    """A job with something of everything: document, result, gate, decision, note."""
+    """A job with something of everything: document, tool call, result, edit, gate, decision, note."""
     workspace = workspace or WorkspaceFactory()
     upload = Upload("harbour.txt", b"The bridge costs 12 million.")
     job = JobFactory(status=Status.NEEDS_REVIEW, workspace=workspace, uploads=(upload,), **kwargs)
     lead = UserFactory(workspace=workspace, roles=[Role.LEAD])
     decide(job.pk, Ask(Ruling.ESCALATE, lead, NOW, note="Much money."))
     write_note(job, author=lead, text="Thin on figures.", now=NOW)
+    result = job.open_gate.result
+    ResultEdit.objects.create(
+        result=result,
+        number=1,
+        text="Edited.",
+        content_hash="e" * 64,
+        of_hash=result.content_hash,
+        made_by=lead,
+        made_at=NOW,
+    )
+    FunctionCall.objects.create(
+        turn=job.attempts.get().turns.get(),
+        position=1,
+        call_id="call_1",
+        item_type="function_call",
+        kind=CallKind.FUNCTION,
+        name="search_library",
+        effect=CallEffect.READ,
+        state=CallState.ANSWERED,
+        outcome=CallOutcome.DONE,
+        asked_at=NOW,
+        ended_at=NOW,
+    )
     return job
 
 
@@ -156,6 +199,7 @@ def test_every_page_of_every_model_opens_without_anything_inline(client, root):
     Group.objects.create(name="readers")
     audit.seal(now=NOW)
     SweepSlot.objects.create(number=1)
+    Letter.objects.create(person=root, kind=LetterKind.SOON, created_at=NOW, next_check_at=NOW)
     WebhookReceipt.objects.create(
         webhook_id="wh_1", event_type="response.completed", body=b'{"a": 1}', received_at=NOW
     )
@@ -753,6 +797,10 @@ def test_a_filter_for_another_workspace_shows_nothing(client, staff, home, away)
 
 
 SUPERUSERS_ONLY = [
+    "reviews.letter",
+    "reviews.occurrence",
+    "jobs.price",
+    "jobs.toolfee",
     "jobs.seal",
     "jobs.sweepslot",
     "jobs.webhookreceipt",
@@ -778,9 +826,23 @@ def test_pages_through_which_one_could_become_somebody_else_are_for_superusers(
 
 def test_every_registered_model_is_scoped_or_closed():
     """A model that is registered one day has to be thought of here."""
-    known = {*ROOM, JobType, PromptVersion, Workspace, User}
+    known = {*ROOM, JobType, LibraryDocument, PromptVersion, Workspace, User}
+    # In tests/reviews/test_delivery_pages.py.
+    known |= {Delivery, Endpoint, Route}
     known |= {apps.get_model(label) for label in SUPERUSERS_ONLY}
     assert set(admin.site._registry) - known == set()
+
+
+@pytest.mark.parametrize(("named", "status"), [("", (200, 302)), ("pk_of_another", (400,))])
+def test_a_field_that_an_address_names_breaks_no_page(client, root, named, status):
+    """Django's own ``_to_field``, by which its pop-ups find a row."""
+    for model in admin.site._registry:
+        found = {}
+        for page in ("change", "delete", "history"):
+            url = reverse(f"admin:{model._meta.label_lower.replace('.', '_')}_{page}", args=["1"])
+            found[page] = client.get(f"{url}?_to_field={named}").status_code
+        allowed = {"change": status, "delete": (*status, 403), "history": (200, 302, 404)}
+        assert all(code in allowed[page] for page, code in found.items()), (model, found)
 
 
 # Staff configure where they are admins ------------------------------------------------------------

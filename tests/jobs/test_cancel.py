@@ -72,7 +72,7 @@ def test_a_job_that_completed_meanwhile_is_canceled_and_paid_for(driver, sandbox
     job, attempt, turn = now_of(job)
     assert (attempt.state, job.status) == (State.SUCCEEDED, Status.CANCELED)
     assert not attempt.result.deliverable and not attempt.result.partial
-    assert str(job.cost_usd) == "0.800000"
+    assert str(job.cost_usd) == "1.000000"
     assert turn.payload
     refused = [request for request in sandbox.requests() if request["path"].endswith("/cancel")]
     assert [request["status"] for request in refused] == [400]

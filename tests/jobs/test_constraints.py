@@ -7,15 +7,25 @@ import pytest
 from django.apps import apps
 from django.db import IntegrityError, connection, models, transaction
 
-from jobs import audit
+from jobs import audit, library
 from jobs.documents import Upload
 from jobs.models import (
     Attempt,
+    CallState,
+    Carried,
     Citation,
     Event,
+    FetchedFile,
+    FunctionCall,
     Job,
+    LibraryDocument,
+    LiveText,
+    Price,
     PromptVersion,
+    ProviderFile,
+    ProviderStore,
     Result,
+    ResultEdit,
     ResultFile,
     Role,
     Seal,
@@ -23,13 +33,36 @@ from jobs.models import (
     Status,
     SweepSlot,
     ToolCall,
+    ToolFee,
     Turn,
     User,
     WebhookReceipt,
     Workspace,
     immutable,
 )
-from reviews.models import Decision, ReviewerNote, Ruling
+from reviews import preflight
+from reviews.actions import Ask, decide
+from reviews.models import (
+    BulkAction,
+    BulkItem,
+    Channel,
+    Decision,
+    Delivery,
+    DigestTime,
+    Endpoint,
+    How,
+    Letter,
+    LetterKind,
+    Notice,
+    NoticeChoice,
+    NoticeKind,
+    Occurrence,
+    ReviewerNote,
+    Route,
+    Ruling,
+    SavedView,
+    Seen,
+)
 from tests.factories import (
     NOW,
     JobFactory,
@@ -38,6 +71,7 @@ from tests.factories import (
     WorkspaceFactory,
     approve,
     start,
+    wants,
 )
 
 pytestmark = pytest.mark.django_db
@@ -95,6 +129,12 @@ def _evidence(model):
     return model.objects.create(result=_result(), position=1, **kinds[model])
 
 
+def _fetched():
+    return FetchedFile.objects.create(
+        turn=_answered_turn(), container_id="cntr_1", file_id="cfile_1", name="a", problem="Gone."
+    )
+
+
 def _decision():
     job = _in_review()
     approve(job)
@@ -105,9 +145,76 @@ def _documented():
     return JobFactory(uploads=(Upload("a.txt", b"one"), Upload("b.txt", b"two")))
 
 
+def _library_document():
+    person = UserFactory(workspace=WorkspaceFactory(), roles=[Role.LEAD])
+    here = person.memberships.get().workspace
+    return library.add(here, [Upload("a.txt", b"Some words.")], actor=person, now=NOW)[0].document
+
+
+def _level():
+    return JobTypeFactory(ladder=[("Legal", Role.LEAD)]).levels.get()
+
+
+def _call():
+    return FunctionCall.objects.get(turn__attempt__job=wants())
+
+
+def _copy(**changes):
+    document = _documented().documents.first()
+    fields = {"job": document.job, "purpose": "user_data", "keeps_for": 86_400, "created_at": NOW}
+    return ProviderFile.objects.create(document=document, **{**fields, **changes})
+
+
+def _store(**changes):
+    return ProviderStore.objects.create(job=_queued(), created_at=NOW, **changes)
+
+
+def _live():
+    return LiveText.objects.create(turn=_answered_turn(), began_at=NOW, updated_at=NOW)
+
+
+def _price():
+    return Price.objects.create(model="made-up", input=1, output=1, effective_from=NOW)
+
+
+def _fee():
+    return ToolFee.objects.create(tool="made_up_call", usd=1, effective_from=NOW)
+
+
+def _edit():
+    job = _in_review()
+    lead = UserFactory(workspace=job.workspace, roles=[Role.LEAD])
+    ask = Ask(Ruling.APPROVE, lead, NOW, edit="As a lead would say it.")
+    return decide(job.pk, ask).edit
+
+
+def _rejection():
+    job = _in_review()
+    lead = UserFactory(workspace=job.workspace, roles=[Role.LEAD])
+    return decide(job.pk, Ask(Ruling.REJECT, lead, NOW, note="No."))
+
+
 def _note():
     job = _queued()
     return ReviewerNote.objects.create(job=job, author=job.requester, text="x", created_at=NOW)
+
+
+def _endpoint():
+    return Endpoint.objects.create(
+        workspace=WorkspaceFactory(), name="CMS", url="https://cms.example.com/"
+    )
+
+
+def _route():
+    endpoint = _endpoint()
+    return Route.objects.create(
+        workspace=endpoint.workspace, channel=Channel.WEBHOOK, endpoint=endpoint
+    )
+
+
+def _delivery():
+    JobFactory(workspace=_route().workspace, status=Status.COMPLETED)
+    return Delivery.objects.get()
 
 
 def _break_documents(**changes):
@@ -136,7 +243,38 @@ def _second_type(**changes):
 
 
 #: Constraint → an attempt to break it, by raw update or insert.
+def _bulk(**changes):
+    job = _in_review()
+    lead = UserFactory(workspace=job.workspace, roles=[Role.LEAD])
+    chosen = [preflight.Chosen(job.ref)]
+    action = preflight.plan(lead, job.workspace, Ruling.APPROVE, chosen=chosen, now=NOW)
+    if changes:
+        _update(action, **changes)
+    return action
+
+
+def _share_a_decision():
+    decision = _decision()
+    for item in (_bulk().items.get(), _bulk().items.get()):
+        _update(item, decision=decision, outcome="done")
+
+
+def _saved_view():
+    workspace = WorkspaceFactory()
+    return SavedView.objects.create(user=UserFactory(), workspace=workspace, name="Mine")
+
+
 BREAKS = {
+    # SavedView, BulkAction, BulkItem
+    "saved_view_name_once": lambda: _insert_again(_saved_view()),
+    "saved_view_named": lambda: _update(_saved_view(), name=""),
+    "bulk_due_iff_running": lambda: _bulk(next_check_at=NOW),
+    "bulk_state_and_moments": lambda: _bulk(ended_at=NOW),
+    "bulk_reassigns_to_somebody": lambda: _bulk(ruling="reassign"),
+    "bulk_ruling_known": lambda: _bulk(ruling="explode"),
+    "bulk_lease_whole": lambda: _bulk(lease_until=NOW),
+    "bulk_item_once": lambda: _insert_again(_bulk().items.get()),
+    "bulk_item_outcome_whole": lambda: _update(_bulk().items.get(), outcome="done"),
     # Membership
     "membership_once": _two_memberships,
     "membership_role_known": lambda: _update(
@@ -147,10 +285,20 @@ BREAKS = {
     "job_type_once": lambda: _second_type(workspace=WorkspaceFactory()),
     "job_type_once_everywhere": _second_type,
     "job_type_lane_known": lambda: _update(JobTypeFactory(), lane="express"),
+    "job_type_live_known": lambda: _update(JobTypeFactory(), live="tv"),
+    "job_type_review_known": lambda: _update(JobTypeFactory(), review="sometimes"),
+    "job_type_review_share_in_percent": lambda: _update(JobTypeFactory(), review_share=101),
+    "job_type_review_share_has_floor": lambda: _update(
+        JobTypeFactory(), review_share=20, review_share_adapts=True
+    ),
+    "job_type_review_cost_not_negative": lambda: _update(JobTypeFactory(), review_cost_over=-1),
+    "job_type_has_turns": lambda: _update(JobTypeFactory(), max_turns=0),
+    "job_type_has_rounds": lambda: _update(JobTypeFactory(), max_rounds=0),
     "job_type_documents_min_lte_max": lambda: _update(JobTypeFactory(), min_documents=6),
     "prompt_version_once": lambda: _insert_again(JobTypeFactory().current_version),
     # Job
     "job_status_known": lambda: _update(_queued(), status="paused"),
+    "job_carry_known": lambda: _update(_queued(), carry="by hand"),
     "job_lane_known": lambda: _update(_queued(), lane="express"),
     "job_needs_review_iff_open_gate": lambda: _update(_queued(), status=Status.NEEDS_REVIEW),
     "job_settled_iff_settled_at": lambda: _update(_queued(), status=Status.COMPLETED),
@@ -180,25 +328,165 @@ BREAKS = {
     "turn_number_once": lambda: _insert_again(_answered_turn(), response_id=None),
     "turn_answered_was_sent": lambda: _update(_answered_turn(), sent_at=None),
     "turn_payload_has_ended": lambda: _update(_answered_turn(), payload=b"{}"),
+    # Library
+    "library_source_known_and_named": lambda: _update(_library_document(), source="result"),
+    "library_withdrawn_at_and_by": lambda: _update(_library_document(), withdrawn_at=NOW),
+    "library_content_once": lambda: _insert_again(_library_document(), ref="D-0000001"),
+    "library_passage_once": lambda: _insert_again(_library_document().passages.get()),
+    "library_passage_start_lte_end": lambda: _update(_library_document().passages.get(), start=99),
+    "library_term_once": lambda: _insert_again(_library_document().terms.first()),
     # Result and its evidence
     "result_has_content_hash": lambda: _update(_result(), content_hash=""),
+    "result_edit_once": lambda: _insert_again(_edit()),
+    "result_edit_from_one": lambda: _insert_again(_edit(), number=0),
+    "result_edit_says_something": lambda: _insert_again(_edit(), number=2, text=""),
+    "result_edit_changes_something": lambda: _insert_again(
+        _edit(), number=2, content_hash="a", of_hash="a"
+    ),
     "citation_once": lambda: _insert_again(_evidence(Citation)),
     "tool_call_once": lambda: _insert_again(_evidence(ToolCall)),
     "result_file_once": lambda: _insert_again(_evidence(ResultFile)),
+    "fetched_file_once": lambda: _insert_again(_fetched()),
+    "fetched_file_or_problem": lambda: _update(_fetched(), problem=""),
     # Gate
     "gate_one_open": _two_open_gates,
     "gate_closed_iff_outcome": lambda: _update(_in_review().open_gate, closed_at=NOW),
     "gate_judges_something": lambda: _update(_in_review().open_gate, content_hash=""),
     "gate_output_has_result": lambda: _update(_in_review().open_gate, result=None),
+    "gate_claim_whole": lambda: _update(_in_review().open_gate, claimed_until=NOW),
+    "gate_role_decides": lambda: _update(_in_review().open_gate, role=Role.AUDITOR),
+    "gate_given_lte_approvals": lambda: _update(_in_review().open_gate, given=2),
+    # Ladder
+    "job_type_reminds_within": lambda: _update(JobTypeFactory(), remind_after=100),
+    "job_type_escalates_within": lambda: _update(JobTypeFactory(), escalate_after=0),
+    "review_level_once": lambda: _insert_again(_level()),
+    "review_level_from_one": lambda: _update(_level(), number=0),
+    "review_level_has_name": lambda: _update(_level(), name=""),
+    "review_level_role_decides": lambda: _update(_level(), role=Role.OPERATOR),
+    "review_level_needs_approval": lambda: _update(_level(), approvals=0),
+    "review_level_has_time": lambda: _update(_level(), within=0),
+    "approval_lapsed_at_and_why": lambda: _update(_decision().gate.approved.get(), lapsed_at=NOW),
+    "approval_counts_once": lambda: _insert_again(_decision().gate.approved.get()),
+    # Tool calls
+    "call_once": lambda: _insert_again(_call(), position=2),
+    "call_position_once": lambda: _insert_again(_call(), call_id="call_other"),
+    "call_state_known": lambda: _update(_call(), state="resting"),
+    "call_answered_iff_ended": lambda: _update(_call(), ended_at=NOW),
+    "call_running_has_started": lambda: _update(_call(), state=CallState.RUNNING),
+    "call_that_writes_was_approved": lambda: _update(_call(), started_at=NOW),
+    "call_lease_until_and_token": lambda: _update(_call(), lease_until=NOW),
+    # What is at the provider
+    "provider_file_one_kept": lambda: _insert_again(_copy()),
+    "provider_file_held_has_id": lambda: _update(_copy(), state=Carried.HELD, sent_at=NOW),
+    "provider_file_was_sent": lambda: _update(_copy(), state=Carried.SENT),
+    "provider_file_lease_until_and_token": lambda: _update(_copy(), lease_until=NOW),
+    "provider_store_one_kept": lambda: _insert_again(_store()),
+    "provider_store_held_has_id": lambda: _update(_store(), state=Carried.HELD),
+    "provider_store_lease_until_and_token": lambda: _update(_store(), lease_until=NOW),
+    # Live text
+    "live_text_lease_until_and_token": lambda: _update(_live(), lease_until=NOW),
+    "live_text_sequence": lambda: _update(_live(), sequence=-2),
+    # Prices
+    "price_once": lambda: _insert_again(_price()),
+    "price_has_model": lambda: _update(_price(), model=""),
+    "price_tier_known": lambda: _update(_price(), tier="gold"),
+    "price_not_negative": lambda: _update(_price(), output=-1),
+    "price_multipliers_not_negative": lambda: _update(
+        _price(), long_context_above=1, long_input_multiplier=-1
+    ),
+    "price_long_multipliers_have_limit": lambda: _update(_price(), long_input_multiplier=2),
+    "tool_fee_once": lambda: _insert_again(_fee()),
+    "tool_fee_has_tool": lambda: _update(_fee(), tool=""),
+    "tool_fee_not_negative": lambda: _update(_fee(), usd=-1),
     # Sweeps
+    "receipt_lease_until_and_token": lambda: WebhookReceipt.objects.create(
+        webhook_id="w", event_type="t", body=b"", received_at=NOW, lease_until=NOW
+    ),
     "sweep_slot_lease_until_and_token": lambda: SweepSlot.objects.create(number=7, lease_until=NOW),
     # Decision, ReviewerNote
     "decision_ruling_known": lambda: _insert_again(_decision(), ruling="shrug"),
     "decision_closes_gate_once": lambda: _insert_again(_decision(), ruling=Ruling.REJECT),
     "decision_approval_names_content": lambda: _insert_again(_decision(), gate=None),
+    "decision_only_approvals_are_partial": lambda: _insert_again(
+        _decision(), ruling=Ruling.REJECT, partial=True
+    ),
     "decision_no_own_approval": lambda: _break_own_approval(),
+    "decision_reason_known": lambda: _insert_again(_rejection(), reason_code="mood", gate=None),
+    "decision_edit_is_approved": lambda: _insert_again(_rejection(), edit=_edit(), gate=None),
+    # Deliveries
+    "endpoint_name_once": lambda: _insert_again(_endpoint()),
+    "endpoint_failing_iff_since": lambda: _update(_endpoint(), failures=1),
+    "route_channel_known": lambda: _update(_route(), channel="pigeon"),
+    "route_extent_known": lambda: _update(_route(), extent="half"),
+    "route_target_fits_channel": lambda: _update(_route(), endpoint=None),
+    "delivery_state_known": lambda: _update(_delivery(), state="lost"),
+    "delivery_channel_known": lambda: _update(_delivery(), channel="pigeon"),
+    "delivery_once": lambda: _insert_again(_delivery()),
+    "delivery_names_content": lambda: _update(_delivery(), content_hash=""),
+    "delivery_over_is_dated_else_due": lambda: _update(_delivery(), next_check_at=None),
+    "delivery_that_left_was_decided": lambda: _update(_delivery(), attempts=1, first_tried_at=NOW),
+    "delivery_sent_was_tried": lambda: _update(_delivery(), state="sending"),
+    "delivery_lease_until_and_token": lambda: _update(_delivery(), lease_until=NOW),
     "note_says_something": lambda: _update(_note(), text=""),
+    # Seen
+    "seen_once": lambda: _insert_again(_seen()),
+    "seen_is_of_something": lambda: _update(_seen(), key=""),
+    # Notices and letters
+    "occurrence_once": lambda: _insert_again(_occurrence()),
+    "occurrence_kind_known": lambda: _update(_occurrence(), kind="gossip"),
+    "notice_once": lambda: _insert_again(_notice()),
+    "notice_kind_known": lambda: _update(_notice(), kind="gossip"),
+    "notice_done_at_and_by": lambda: _update(_notice(), done_at=NOW),
+    "notice_of_something": lambda: _update(_notice(), times=0),
+    "notice_choice_once": lambda: _insert_again(_choice()),
+    "notice_choice_kind_known": lambda: _update(_choice(), kind="gossip"),
+    "notice_choice_how_known": lambda: _update(_choice(), how="by_pigeon"),
+    "notice_choice_personal_stays": lambda: _update(_choice(), how=How.OFF),
+    "digest_hour_of_a_day": lambda: _update(_digest_time(), hour=24),
+    "letter_one_open": lambda: _insert_again(_letter()),
+    "digest_of_a_day": lambda: _insert_again(
+        _letter(kind=LetterKind.DIGEST, day=NOW.date()), sealed_at=NOW
+    ),
+    "letter_digest_has_day": lambda: _update(_letter(), day=NOW.date()),
+    "letter_ended_iff_outcome": lambda: _update(_letter(), ended_at=NOW),
+    "letter_lease_whole": lambda: _update(_letter(), lease_until=NOW),
 }
+
+
+def _occurrence():
+    _in_review()
+    return Occurrence.objects.get()
+
+
+def _notice():
+    job = _in_review()
+    return Notice.objects.create(
+        person=job.requester,
+        workspace=job.workspace,
+        job=job,
+        kind=NoticeKind.FINISHED,
+        key="1",
+        created_at=NOW,
+    )
+
+
+def _choice():
+    return NoticeChoice.objects.create(person=UserFactory(), kind=NoticeKind.MENTIONED, how=How.APP)
+
+
+def _digest_time():
+    return DigestTime.objects.create(person=UserFactory())
+
+
+def _letter(kind=LetterKind.SOON, day=None):
+    return Letter.objects.create(
+        person=UserFactory(), kind=kind, day=day, created_at=NOW, next_check_at=NOW
+    )
+
+
+def _seen():
+    job = _in_review()
+    return Seen.objects.create(gate=job.open_gate, person=UserFactory(), key="step:1:0", at=NOW)
 
 
 def _break_own_approval():
@@ -208,6 +496,10 @@ def _break_own_approval():
 
 #: What else breaks a constraint that has two sides.
 OTHER_SIDES = {
+    "a file that is there, and missing": (
+        "fetched_file_or_problem",
+        lambda: _update(_fetched(), file="somewhere"),
+    ),
     "a gate, and no review": (
         "job_needs_review_iff_open_gate",
         lambda: _update(_in_review(), status=Status.RUNNING),
@@ -244,6 +536,34 @@ OTHER_SIDES = {
         "turn_answered_was_sent",
         lambda: _update(_answered_turn(), response_id=""),
     ),
+    "from nowhere": (
+        "library_source_known_and_named",
+        lambda: _update(_library_document(), source="heaven"),
+    ),
+    "uploaded, and of a job": (
+        "library_source_known_and_named",
+        lambda: _update(_library_document(), job=_queued()),
+    ),
+    "withdrawn at no time": (
+        "library_withdrawn_at_and_by",
+        lambda: _update(_library_document(), withdrawn_by=UserFactory()),
+    ),
+    "mail that is posted": (
+        "route_target_fits_channel",
+        lambda: _update(_route(), channel=Channel.EMAIL),
+    ),
+    "a webhook with recipients": (
+        "route_target_fits_channel",
+        lambda: _update(_route(), recipients="a@example.com"),
+    ),
+    "delivered, and due": (
+        "delivery_over_is_dated_else_due",
+        lambda: _update(_delivery(), state="dropped", ended_at=NOW),
+    ),
+    "failing for no time": (
+        "endpoint_failing_iff_since",
+        lambda: _update(_endpoint(), failing_since=NOW),
+    ),
     "an approval of nothing": (
         "decision_approval_names_content",
         lambda: _insert_again(_decision(), content_hash=""),
@@ -259,7 +579,18 @@ UNIQUE = {
     (Turn, "response_id"): lambda: _update(
         _answered_turn(), response_id=_answered_turn().response_id
     ),
+    (LibraryDocument, "ref"): lambda: _update(_library_document(), ref=_library_document().ref),
+    (ProviderFile, "file_id"): lambda: _update(
+        _copy(file_id="file_1"), file_id=_copy(file_id="file_2").file_id
+    ),
+    (ProviderStore, "store_id"): lambda: _update(
+        _store(store_id="vs_1"), store_id=_store(store_id="vs_2").store_id
+    ),
+    (BulkAction, "ref"): lambda: _update(_bulk(), ref=_bulk().ref),
+    (BulkItem, "decision"): _share_a_decision,
+    (LiveText, "turn"): lambda: _insert_again(_live()),
     (Result, "attempt"): lambda: _insert_again(_result()),
+    (DigestTime, "person"): lambda: _insert_again(_digest_time()),
 }
 
 
@@ -300,6 +631,7 @@ def _refusal(breaking):
 BROKEN_WITH = {
     "job_status_known": {"job_bad_end_has_reason", "job_settled_iff_settled_at"},
     "attempt_state_known": {"attempt_open_is_due_ended_is_dated"},
+    "delivery_state_known": {"delivery_over_is_dated_else_due"},
 }
 
 
@@ -364,13 +696,14 @@ def _immutable_rows():
     return {
         "jobs_event": (event, {"reason_text": "Another."}),
         "jobs_promptversion": (version, {"instructions": "Another."}),
+        "jobs_resultedit": (_edit(), {"text": "Another."}),
         "jobs_seal": (seal, {"heads": []}),
         "reviews_decision": (decision, {"note": "Another."}),
     }
 
 
 def test_every_append_only_table_is_tried():
-    tables = {model._meta.db_table for model in (Event, PromptVersion, Seal, Decision)}
+    tables = {model._meta.db_table for model in (Event, PromptVersion, ResultEdit, Seal, Decision)}
     assert tables == set(immutable.APPEND_ONLY)
 
 

@@ -114,7 +114,6 @@ def test_text_that_begins_like_a_binary_format_is_still_text(text):
 @pytest.mark.parametrize(
     "content",
     [
-        PNG,
         ZIP,
         b"text with a \x00 in it",
         b"\xff\xfe\x00",
@@ -123,13 +122,27 @@ def test_text_that_begins_like_a_binary_format_is_still_text(text):
         b"BM\x9a\xff\xfe\x80" + b"\x81" * 64,
         b"{\\rtf1 Hello.}",
     ],
-    ids=["png", "zip", "NUL", "half a character", "every byte", "exe", "bmp without NUL", "rtf"],
+    ids=["zip", "NUL", "half a character", "every byte", "exe", "bmp without NUL", "rtf"],
 )
 def test_what_is_neither_text_nor_pdf_is_refused(content):
     with pytest.raises(Unusable) as refused:
         _one("a.txt", content)
     assert str(refused.value).startswith("a.txt is ")
-    assert str(refused.value).endswith("is neither a text file nor a PDF.")
+    assert str(refused.value).endswith("is neither text, a PDF nor a picture.")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (PNG, "image/png"),
+        (b"\xff\xd8\xff\xe0" + b"\0" * 32, "image/jpeg"),
+        (b"RIFF\x24\0\0\0WEBPVP8 " + b"\0" * 32, "image/webp"),
+        (b"GIF89a" + b"\0" * 32, "image/gif"),
+    ],
+)
+def test_a_picture_is_taken_as_what_it_is_and_has_no_text(content, kind):
+    document = _one("a.txt", content)
+    assert (document.content_type, document.text) == (kind, "")
 
 
 def test_a_pdf_is_read_whatever_it_is_called():

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from jobs import engine, leases, outcomes
+from jobs import engine, lapses, leases, outcomes
 from jobs.models import Attempt, Seal, State, Status, Turn, Verb
 from tests.factories import JobFactory, JobTypeFactory
 from tests.payloads import response_object
@@ -138,7 +138,7 @@ def test_whoever_lost_a_lease_does_not_renew_it_and_writes_nothing(driver, sandb
     clock.advance(LAPSED)
     assert leases.claim_due(holder, now=clock(), limit=1) == [attempt.pk]
     held = Attempt.objects.get(pk=attempt.pk)
-    leases.renew([attempt.pk], loser, now=clock() + timedelta(seconds=60))
+    leases.renew(Attempt, [attempt.pk], loser, now=clock() + timedelta(seconds=60))
     far = clock() + timedelta(days=1)
     leases.write_still_running([(attempt.pk, held.next_check_at, far)], loser, now=clock())
     kept = Attempt.objects.get(pk=attempt.pk)
@@ -374,7 +374,7 @@ def test_a_review_that_cannot_expire_stops_nobody(driver, sandbox, clock, monkey
     driver.settle(poison)
     driver.settle(other)
     clock.advance(61)
-    breaks_for(monkeypatch, outcomes, "review_overdue", lambda job_id: job_id == poison.pk)
+    breaks_for(monkeypatch, lapses, "review_overdue", lambda job_id: job_id == poison.pk)
     driver.tick()
     other.refresh_from_db()
     assert other.status == Status.EXPIRED

@@ -143,8 +143,8 @@ def test_a_tool_that_failed_is_a_warning():
     failed = {"type": "file_search_call", "status": "failed"}
     erred = {"type": "mcp_call", "name": "ask", "error": {"type": "http_error"}}
     assert [warning.text for warning in read(output(failed, erred)).warnings] == [
-        "file_search_call ended failed.",
-        "ask ended in error.",
+        "“Searched the documents” failed.",
+        "“Called ask at a server without a name” ended in error.",
     ]
 
 
@@ -200,7 +200,9 @@ def test_of_many_violations_the_first_are_listed():
     wrong = quoting() | {"quotes": [0] * 80}
     found = structured(wrong)
     assert len(found.warnings) == evidence.MOST_VIOLATIONS + 1
-    assert found.warnings[-1].text == "… and more violations."
+    assert found.warnings[-1].text == "… and 30 more violations."
+    wrong = quoting() | {"quotes": [0] * 5_000}
+    assert structured(wrong).warnings[-1].text == "… and more than 950 more violations."
 
 
 @pytest.mark.parametrize("said", ["Sorry, no.", '{"title": "cut o', "```json\n{}\n```", "1" * 5000])
@@ -396,6 +398,8 @@ def test_nothing_whatsoever_breaks_the_reading_or_cannot_be_stored(data, schema,
             assert found.text[source.start : source.end] == source.quote
     for use in found.tool_uses:
         assert is_storable([use.kind, use.name, use.status, use.summary, use.raw])
+        assert is_storable([use.title, *(part.as_json() for part in use.parts)])
+        assert 0 < len(use.title) <= 200
         assert len(use.kind) <= 60 and len(use.name) <= 200 and len(use.status) <= 60
     assert len(found.model) <= 100 and len(found.service_tier) <= 40
     assert len(found.content_hash) == 64

@@ -405,7 +405,7 @@ def test_a_real_brief_numbers_its_sources(driver, clock):
 
 
 def test_no_page_tells_a_requester_what_a_warning_quotes_before_they_may_read_the_result():
-    job = JobFactory(status=Status.RUNNING, job_type=JobTypeFactory(review=Review.ON_WARNINGS))
+    job = JobFactory(status=Status.RUNNING, job_type=JobTypeFactory(review=Review.RULES))
     output = payloads.message("The rest is public.")
     output["content"].append({"type": "refusal", "refusal": "The merger with Acme is secret."})
     finish(job, "completed", output=[output])
@@ -413,4 +413,4 @@ def test_no_page_tells_a_requester_what_a_warning_quotes_before_they_may_read_th
     assert job.status == Status.NEEDS_REVIEW and "Acme" in job.warnings[0]["text"]
     for name in ("job_detail", "job_live"):
         assert "merger" not in get(job, name).body.decode()
-        assert "There is a warning." in get(job, name).body.decode()
+        assert "The policy of its type asks for a review of it." in get(job, name).body.decode()

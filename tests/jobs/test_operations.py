@@ -10,9 +10,10 @@ import pytest
 from django.utils import timezone
 from django_q.models import OrmQ, Task
 
-from jobs import engine, outcomes
+from jobs import engine, lapses, outcomes
 from jobs.models import (
     Attempt,
+    FunctionCall,
     Gate,
     Job,
     Lane,
@@ -40,6 +41,7 @@ from tests.factories import (
     finish,
     last_turn,
     start,
+    wants,
 )
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -337,7 +339,7 @@ def test_a_submit_in_doubt_is_listed_until_it_is_settled(workspace, now):
         False,
     )
     assert snapshot.desk(WorkspaceFactory(), now).doubts == ()
-    outcomes.unknown_wait_over(turn.pk, now=now + timedelta(seconds=60))
+    lapses.unknown_wait_over(turn.pk, now=now + timedelta(seconds=60))
     [doubt] = snapshot.desk(workspace, now).doubts
     assert (doubt.ref, doubt.until, doubt.arrived) == (job.ref, None, False)
     start(job, now=now + timedelta(minutes=5))
@@ -655,9 +657,30 @@ def test_the_page_of_one_workspace_shows_no_other_ones_jobs(client, busy, worksp
 
 def test_looking_writes_nothing(client, busy, operator, django_assert_max_num_queries):
     client.force_login(operator)
-    with django_assert_max_num_queries(70) as queries:
+    with django_assert_max_num_queries(72) as queries:
         client.get("/w/here/operations/")
     wrote = [q["sql"] for q in queries if not q["sql"].lstrip("( ").upper().startswith("SELECT")]
     assert wrote == []
-    with django_assert_max_num_queries(25):
+    with django_assert_max_num_queries(28):
         client.get("/w/here/operations/")
+
+
+def test_a_slot_that_never_beat_hides_no_heartbeat(db):
+    """PostgreSQL sorts what is not there first."""
+    now = timezone.now()
+    SweepSlot.objects.create(number=8)
+    SweepSlot.objects.create(number=9, beat_at=now)
+    assert snapshot.last_beat() == now
+
+
+@pytest.mark.django_db
+def test_a_tool_call_that_nobody_runs_is_due_work():
+    job = wants()
+    now = timezone.now()
+    before, _at = snapshot.due_work(now)
+    FunctionCall.objects.filter(turn__attempt__job=job).update(
+        next_check_at=now - timedelta(minutes=5)
+    )
+    after, oldest = snapshot.due_work(now)
+    assert after.number == before.number + 1
+    assert oldest <= now - timedelta(minutes=5)

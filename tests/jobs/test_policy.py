@@ -1,4 +1,4 @@
-"""The rules: what needs a person, what is tried again, when to look next."""
+"""The rules: what is tried again, when to look next."""
 
 from datetime import timedelta
 
@@ -7,44 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs import policy
-from jobs.evidence import Warned
-from jobs.models import Cause, JobType, OnIncomplete, Review
+from jobs.models import Cause, JobType, OnIncomplete
 from jobs.policy import Typical, check_delay
-
-WARNING = Warned("quote_not_found", "Not found in any document: “x”", "$.quotes[0]")
 
 _chances = st.floats(0, 1, exclude_max=True)
 _seconds = st.floats(0, 10 * 86400)
 _typicals = st.none() | st.builds(
     lambda a, b: Typical(median=min(a, b), most=max(a, b)), _seconds, _seconds
 )
-
-
-@pytest.mark.parametrize(
-    ("review", "warnings", "incomplete", "codes"),
-    [
-        (Review.ALWAYS, [], False, ["always"]),
-        (Review.ALWAYS, [WARNING], False, ["always", "warnings"]),
-        (Review.ALWAYS, [], True, ["incomplete", "always"]),
-        (Review.ON_WARNINGS, [], False, []),
-        (Review.ON_WARNINGS, [WARNING], False, ["warnings"]),
-        (Review.ON_WARNINGS, [], True, ["incomplete"]),
-        (Review.NEVER, [], False, []),
-        (Review.NEVER, [WARNING], False, []),
-        (Review.NEVER, [], True, ["incomplete"]),
-    ],
-)
-def test_why_a_person_must_see_a_result_first(review, warnings, incomplete, codes):
-    reasons = policy.review_reasons(JobType(review=review), warnings, incomplete=incomplete)
-    assert [reason.code for reason in reasons] == codes
-
-
-def test_warnings_are_counted_as_they_may_quote_what_nobody_has_seen_yet():
-    job_type = JobType(review=Review.ON_WARNINGS)
-    (one,) = policy.review_reasons(job_type, [WARNING], incomplete=False)
-    assert one.text == "There is a warning."
-    (several,) = policy.review_reasons(job_type, [WARNING] * 3, incomplete=False)
-    assert several.text == "There are 3 warnings."
 
 
 def test_an_incomplete_answer_fails_only_where_the_type_says_so():

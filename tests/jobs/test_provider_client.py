@@ -20,6 +20,7 @@ from jobs.provider.errors import (
     Refused,
     Unavailable,
 )
+from jobs.provider.storage import MOST_FILES, _status
 from tests import wire
 from tests.payloads import response_object
 
@@ -295,3 +296,11 @@ def test_an_error_without_an_envelope_is_understood_by_its_status(sandbox, body)
 def test_a_status_becomes_a_state_and_an_unknown_one_has_not_ended(status, state):
     body = json.dumps(response_object(status="queued") | {"status": status}).encode()
     assert payloads.read(body).state is state
+
+
+@pytest.mark.parametrize("count", [-1, 10**30, "7", True, None, 1e99])
+def test_a_count_that_no_store_has_is_not_taken_down(count):
+    counts = dict.fromkeys(("total", "completed", "failed", "cancelled"), count)
+    status = _status({"id": "vs_1", "file_counts": counts}, least=2)
+    assert 0 <= status.indexed <= status.total <= MOST_FILES
+    assert 0 <= status.failed <= status.total

@@ -5,7 +5,6 @@ Everything goes over real HTTP to the stand-in, which counts what it started.
 
 import json
 from datetime import timedelta
-from decimal import Decimal
 
 import pytest
 from django_q.models import OrmQ
@@ -347,7 +346,7 @@ def test_a_refused_account_fails_the_job_and_alerts_the_operators(driver, sandbo
     assert (attempt.state, job.status) == (State.FAILED, Status.FAILED)
     assert job.reason_text == "No, said the provider."
     assert job.cost_usd == 0
-    (queued,) = OrmQ.objects.all()
+    (queued,) = alerts()
     assert queued.task["func"] == "jobs.tasks.alert_operators"
     said = {"code": job.reason_code, "text": job.reason_text, "ref": job.ref}
     assert queued.task["kwargs"] == said
@@ -355,10 +354,16 @@ def test_a_refused_account_fails_the_job_and_alerts_the_operators(driver, sandbo
     assert sandbox.stats()["creates"] == 1
 
 
+def alerts():
+    """The alerts that wait in the queue."""
+    waiting = OrmQ.objects.order_by("id")
+    return [task for task in waiting if task.func() == "jobs.tasks.alert_operators"]
+
+
 def work_and_alert(driver):
     """All that is due, and only then the alerts that were queued by it."""
     driver.work()
-    for queued in OrmQ.objects.order_by("id"):
+    for queued in alerts():
         tasks.alert_operators(**queued.task["kwargs"])
     OrmQ.objects.all().delete()
 
@@ -417,7 +422,7 @@ def test_a_refused_request_fails_with_the_providers_sentence(driver, sandbox, jo
     assert (job.reason_code, job.reason_text) == ("bad", "Invalid value: 'x'.")
     assert job.cost_usd == 0 and turn.response_id is None
     assert verbs(job) == [Verb.SUBMITTED, Verb.FAILED]
-    assert OrmQ.objects.count() == 0
+    assert alerts() == []
     run_out(driver)
     assert sandbox.stats()["creates"] == 1
 
@@ -461,8 +466,8 @@ REFUSAL = [message("") | {"content": [{"type": "refusal", "refusal": "I will not
     [
         (Review.ALWAYS, {}, Status.NEEDS_REVIEW, ["always"]),
         (Review.ALWAYS, {"output": REFUSAL}, Status.NEEDS_REVIEW, ["always", "warnings"]),
-        (Review.ON_WARNINGS, {}, Status.COMPLETED, []),
-        (Review.ON_WARNINGS, {"output": REFUSAL}, Status.NEEDS_REVIEW, ["warnings"]),
+        (Review.RULES, {}, Status.COMPLETED, []),
+        (Review.RULES, {"output": REFUSAL}, Status.NEEDS_REVIEW, ["warnings"]),
         (Review.NEVER, {}, Status.COMPLETED, []),
         (Review.NEVER, {"output": REFUSAL}, Status.COMPLETED, []),
     ],
@@ -494,7 +499,7 @@ def test_a_completed_response_without_a_word_is_a_warning(driver, sandbox, job):
 def test_the_cost_is_that_of_the_usage(driver, sandbox, job):
     lives(sandbox, end="completed", usage=usage(100_000, 50_000))
     driver.settle(job)
-    assert job.cost_usd == Decimal("0.8")
+    assert job.cost_usd == 1  # dollars, by the prices of the day of the clock
 
 
 # Incomplete
@@ -681,7 +686,7 @@ def test_a_refused_key_while_a_job_runs_is_told_to_the_operators_once(driver, sa
     job, attempt, _turn = now_of(job)
     assert (attempt.state, job.status) == (State.LIVE, Status.RUNNING)
     assert job.reason_code == "invalid_api_key"
-    (queued,) = OrmQ.objects.all()
+    (queued,) = alerts()
     assert queued.task["func"] == "jobs.tasks.alert_operators"
     assert queued.task["kwargs"]["ref"] == job.ref
     sandbox.clear_rules()
@@ -747,7 +752,7 @@ def test_an_answer_with_what_no_database_stores_is_kept(driver, sandbox, job):
 
 
 def test_output_that_violates_its_schema_is_reviewed_with_each_path(driver, sandbox, clock):
-    job_type = JobTypeFactory(review=Review.ON_WARNINGS, version__output_schema=SCHEMA)
+    job_type = JobTypeFactory(review=Review.RULES, version__output_schema=SCHEMA)
     job = JobFactory(now=clock(), job_type=job_type)
     lives(sandbox, end="completed", output_text='{"title": 3, "count": "many"}')
     driver.settle(job)

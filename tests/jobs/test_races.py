@@ -9,10 +9,23 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from jobs import actions, audit, leases, lifecycle, outcomes
+from jobs import actions, audit, calls, lapses, leases, lifecycle, outcomes, results
 from jobs.access import NotNow
 from jobs.documents import Upload
-from jobs.models import Attempt, Cause, Document, Job, Role, State, Status, Verb
+from jobs.models import (
+    Attempt,
+    CallOutcome,
+    CallState,
+    Cause,
+    Document,
+    FunctionCall,
+    Job,
+    ResultEdit,
+    Role,
+    State,
+    Status,
+    Verb,
+)
 from reviews.actions import Ask, decide
 from reviews.models import Decision, Ruling
 from tests import payloads
@@ -24,6 +37,7 @@ from tests.factories import (
     WorkspaceFactory,
     last_turn,
     start,
+    wants,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -75,6 +89,24 @@ def test_ten_approvals_of_one_gate_are_one_decision():
     job.refresh_from_db()
     assert job.status == Status.COMPLETED
     assert job.events.filter(verb=Verb.APPROVED).count() == 1
+    assert list(audit.verify()) == []
+
+
+def test_of_ten_who_approve_with_edits_of_their_own_one_wins():
+    job = JobFactory(status=Status.NEEDS_REVIEW)
+    seen = job.open_gate.content_hash
+    people = _people(job, Role.REVIEWER, 10)
+    answers = at_once(
+        *(
+            _ruling(job, Ruling.APPROVE, person, content_hash=seen, edit=f"As {person} has it.")
+            for person in people
+        )
+    )
+    won, late = _sorted_out(answers)
+    assert (len(won), len(late)) == (1, 9)
+    [edit] = ResultEdit.objects.all()
+    assert (won[0].edit, edit.made_by) == (edit, won[0].actor)
+    assert results.leaving(job).text == f"As {won[0].actor} has it."
     assert list(audit.verify()) == []
 
 
@@ -244,4 +276,51 @@ def test_seals_made_at_once_form_one_chain():
     assert sorted(seal.number for seal in made) == list(range(1, len(made) + 1))
     heads = [head for seal in made for head in seal.heads]
     assert len(heads) == 3
+    assert list(audit.verify()) == []
+
+
+@pytest.mark.parametrize("_again", range(3))
+def test_a_tool_call_that_ten_workers_are_given_runs_once(monkeypatch, _again):
+    job = wants()
+    [lead] = _people(job, Role.LEAD, 1)
+    decide(job.pk, Ask(Ruling.APPROVE, lead, NOW))
+    call, ran = FunctionCall.objects.get(), []
+
+    def outcome(_tool, _context, arguments):
+        ran.append(arguments)
+        return CallOutcome.DONE, "Sent."
+
+    monkeypatch.setattr(calls, "_outcome", outcome)
+    run = partial(calls.run, call.pk, clock=lambda: NOW)
+    hand_out = partial(calls.hand_out, NOW)
+    assert at_once(*[run] * 10, *[hand_out] * 2) == [None] * 12
+    call.refresh_from_db()
+    assert (ran, call.state, call.output) == ([call.arguments], CallState.ANSWERED, "Sent.")
+
+
+@pytest.mark.parametrize("_again", range(3))
+def test_a_call_that_is_approved_refused_canceled_and_expired_at_once_has_one_fate(
+    monkeypatch, _again
+):
+    job, ran = wants(), []
+    job.gates.update(expires=True, due_at=NOW)
+    people = _people(job, Role.LEAD, 4)
+    call = FunctionCall.objects.get()
+    monkeypatch.setattr(calls, "_outcome", lambda *_: ran.append(1) or (CallOutcome.DONE, ""))
+    answers = at_once(
+        _ruling(job, Ruling.APPROVE, people[0]),
+        _ruling(job, Ruling.REFUSE, people[1], note="No."),
+        _ruling(job, Ruling.CANCEL, people[2]),
+        _ruling(job, Ruling.RETRY, people[3]),
+        partial(lapses.review_overdue, job.pk, now=NOW),
+        partial(calls.run, call.pk, clock=lambda: NOW),
+    )
+    decisions, _late = _sorted_out(answers[:4])
+    assert answers[4:] == [None, None]
+    calls.run(call.pk, clock=lambda: NOW)
+    job.refresh_from_db()
+    assert (len(decisions), job.status == Status.EXPIRED) in ((1, False), (0, True))
+    assert bool(ran) == (bool(decisions) and decisions[0].ruling == Ruling.APPROVE)
+    still_open = job.attempts.filter(state=State.SUBMITTING).exists()
+    assert still_open == (job.status in (Status.RUNNING, Status.QUEUED))
     assert list(audit.verify()) == []

@@ -24,6 +24,7 @@ from jobs.rendering import (
     structured,
     unseen,
 )
+from jobs.rendering.headings import Headings
 from jobs.rendering.passages import passage
 from tests.anything import anything
 from tests.hostile import XSS, markup
@@ -69,7 +70,7 @@ def test_the_corpus_is_worth_its_name():
 def test_no_markup_gets_through_in_markdown(text):
     link = "[a {} b](https://a.example)"
     for around in ("{}", "# {}", "- {}", "> {}", "**{}**", link, "a\n\n{}\n\nb"):
-        shown(around.format(text), prefix="r1-", places=[(3, 1), (7, 2)])
+        shown(around.format(text), headings=Headings("r1-"), places=[(3, 1), (7, 2)])
 
 
 @pytest.mark.parametrize("text", XSS)
@@ -189,7 +190,7 @@ def test_a_picture_is_words_and_is_not_fetched():
 
 
 def test_a_text_may_link_to_its_own_headings_alone():
-    found = shown("# Key findings\n\n[up](#key-findings) [away](#main)", prefix="r1-")
+    found = shown("# Key findings\n\n[up](#key-findings) [away](#main)", headings=Headings("r1-"))
     assert found.ids == ["r1-text-key-findings"]
     assert found.links == ["#r1-text-key-findings"]
     assert "away" in found.text
@@ -206,8 +207,13 @@ def test_headings_stay_below_those_of_the_page():
 
 
 def test_ids_are_there_once():
-    found = shown("# Main\n\n# Main\n\n# main", prefix="r1-")
-    assert found.ids == ["r1-text-main"]
+    found = shown("# Main\n\n# Main\n\n# main", headings=Headings("r1-"))
+    assert found.ids == ["r1-text-main", "r1-text-main-2", "r1-text-main-3"]
+    assert shown("# A 2\n\n# A\n\n# A", headings=Headings("r1-")).ids == [
+        "r1-text-a-2",
+        "r1-text-a",
+        "r1-text-a-3",
+    ]
     assert shown("# Main").ids == []
 
 
@@ -272,7 +278,7 @@ def test_nothing_that_was_written_is_swallowed(text):
 @example("1. a\n   b\n\n\n- c\n10) d")
 @example("a|b\n-|-\nc|d|e")
 def test_whatever_is_read_as_markdown_keeps_its_words_and_is_clean(text):
-    found = shown(text, prefix="r1-", places=[(len(text) // 2, 1), (len(text), 2)])
+    found = shown(text, headings=Headings("r1-"), places=[(len(text) // 2, 1), (len(text), 2)])
     missing = ink(text) - ink(found.text)
     # The numbers of lists are drawn by the browser; entities and addresses are not text.
     missing = {c: n for c, n in missing.items() if not c.isdigit()}
@@ -395,8 +401,8 @@ def test_numbers_in_one_paragraph_that_cannot_stand_leave_those_in_others_alone(
 )
 def test_citations_change_nothing_but_numbers(text, ends):
     places = [(end, number) for number, end in enumerate(ends, 1)]
-    plain = markdown.rendered(text, prefix="r1-").html
-    found = markdown.rendered(text, prefix="r1-", places=places).html
+    plain = markdown.rendered(text, headings=Headings("r1-")).html
+    found = markdown.rendered(text, headings=Headings("r1-"), places=places).html
     assert re.sub(r'<sup class="cite">.*?</sup>', "", found) == plain
     markup(sanitizer.sanitized(found))
 
@@ -447,7 +453,7 @@ def digest_view():
 
 def test_a_digest_reads_like_a_document():
     html = digest_view().html
-    headings = re.findall(r"<(h\d) dir=\"auto\">(.*?)</", html)
+    headings = re.findall(r"<(h\d) dir=\"auto\" id=\"r1-text-[\w-]+\">(.*?)</", html)
     assert headings == [
         ("h3", "Tides"),
         ("h4", "The moon"),

@@ -7,9 +7,10 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
 from jobs import requests, shipped
+from jobs.carriage import CannotCarry
 from jobs.documents import Upload
 from jobs.models import JobType, Role, State, Status
-from jobs.requests import DocumentChanged, create_body, describe
+from jobs.requests import create_body, describe
 from reviews.actions import Ask, decide
 from reviews.models import Ruling
 from tests.factories import NOW, JobFactory, JobTypeFactory, UserFactory, last_turn
@@ -99,7 +100,7 @@ def test_a_document_that_is_no_longer_what_it_was_is_not_sent(change):
     default_storage.delete(path)
     if change == "changed":
         default_storage.save(path, ContentFile(b"# Ebbs"))
-    with pytest.raises(DocumentChanged, match=r"notes\.md"):
+    with pytest.raises(CannotCarry, match=r"notes\.md"):
         create_body(last_turn(job))
 
 

@@ -159,8 +159,6 @@ def test_the_stages_are_those_of_the_type_and_show_where_the_job_is():
     assert [state for _label, state in stages(job)] == ["done", "done", "now", "ahead"]
     unseen = JobFactory(status=Status.COMPLETED, job_type=JobTypeFactory(review=Review.NEVER))
     assert stages(unseen) == [("Submitted", "done"), ("Running", "done"), ("Completed", "done")]
-    at_times = JobFactory(
-        status=Status.COMPLETED, job_type=JobTypeFactory(review=Review.ON_WARNINGS)
-    )
+    at_times = JobFactory(status=Status.COMPLETED, job_type=JobTypeFactory(review=Review.RULES))
     assert "Review" not in dict(stages(at_times))
     assert stages(JobFactory(status=Status.EXPIRED))[-1] == ("Expired", "stopped")

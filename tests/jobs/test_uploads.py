@@ -7,8 +7,8 @@ from django.conf import settings
 from django.core.files.storage import default_storage
 
 from jobs import uploads
-from jobs.actions import BadInput
 from jobs.documents import Upload
+from jobs.inputs import BadInput
 from jobs.models import Job, Role, StagedUpload
 from tests.factories import NOW, JobTypeFactory, UserFactory, WorkspaceFactory
 

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from jobs.models import Gate, Status, SweepSlot, WebhookReceipt
 from jobs.operations import snapshot
 from jobsite import health
+from reviews.models import Channel, Delivery, DeliveryState, Route
 from tests.factories import JobFactory, WorkspaceFactory, become_unknown
 
 KEY = "a key for metrics"
@@ -153,6 +154,17 @@ def test_metrics_say_what_the_rows_say(db, scrape):
     assert values["jobsite_queue_tasks",] >= 0
     assert values["jobsite_cost_today_usd",] > 0
     assert values["jobsite_database_up",] == 1
+
+
+def test_metrics_count_what_was_not_delivered(db, scrape):
+    here = WorkspaceFactory(slug="here")
+    Route.objects.create(workspace=here, channel=Channel.LIBRARY)
+    for _ in range(3):
+        JobFactory(workspace=here, status=Status.COMPLETED)
+    assert scrape()[1]["jobsite_deliveries_dead",] == 0
+    rows = Delivery.objects.filter(pk__in=Delivery.objects.values("pk")[:2])
+    rows.update(state=DeliveryState.DEAD, ended_at=timezone.now(), next_check_at=None)
+    assert scrape()[1]["jobsite_deliveries_dead",] == 2
 
 
 def test_metrics_keep_to_the_conventions(db, scrape):

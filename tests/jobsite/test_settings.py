@@ -56,6 +56,7 @@ WRONG = {
     "empty hosts": ({"ALLOWED_HOSTS": " , "}, "E004", "ALLOWED_HOSTS is not set."),
     "a short secret key": ({"SECRET_KEY": KEY[:31]}, "E007", "SECRET_KEY is shorter than 32"),
     "a short audit key": ({"AUDIT_KEY": KEY[:31]}, "E007", "AUDIT_KEY is shorter than 32"),
+    "a short endpoint key": ({"ENDPOINT_KEY": KEY[:31]}, "E007", "ENDPOINT_KEY is shorter than 32"),
     "proxies": ({"TRUSTED_PROXY_COUNT": "all"}, "E001", "TRUSTED_PROXY_COUNT cannot be read"),
     "fewer than no proxies": ({"TRUSTED_PROXY_COUNT": "-1"}, "E001", "-1 is less than none"),
     "a switch": ({"DEBUG": "maybe"}, "E001", "'maybe' is neither true nor false"),

@@ -1,5 +1,6 @@
 """The verbs in the admin: shown before they are done, done once a row, and told row by row."""
 
+import json
 import uuid
 
 import pytest
@@ -7,10 +8,11 @@ from django.contrib.auth.models import Permission
 from django.contrib.messages import get_messages
 from django.urls import reverse
 
-from jobs import actions, outcomes
+from jobs import actions, lapses, outcomes
 from jobs.models import Gate, Job, Lane, Role, State, Status, WebhookReceipt
+from jobs.tools import registry
 from reviews.actions import Ask, decide
-from reviews.admin import MOST_ROWS
+from reviews.admin.desk import MOST_ROWS
 from reviews.models import Decision, Ruling
 from tests import payloads
 from tests.factories import (
@@ -22,6 +24,7 @@ from tests.factories import (
     become_unknown,
     finish,
     start,
+    wants,
 )
 
 pytestmark = pytest.mark.django_db
@@ -130,6 +133,40 @@ def test_the_page_of_an_approval_before_the_run_shows_what_would_be_sent(client,
     assert "Topic: tides" in ask(client, "approve", job).content.decode()
 
 
+def test_the_page_of_an_approval_shows_each_tool_call_with_its_server_and_not_cut(
+    client, staff, home
+):
+    staff(Role.LEAD)
+    asks = [
+        {
+            "type": "mcp_approval_request",
+            "id": f"mcpr_{at}",
+            "name": "post",
+            "server_label": f"wiki-{at}",
+            "arguments": json.dumps({"text": "x" * 4_000, "end": f"the end of {at}"}),
+        }
+        for at in (1, 2)
+    ]
+    shown = ask(client, "approve", wants(JobTypeFactory(), *asks, workspace=home)).content.decode()
+    assert all(text in shown for text in ("post at wiki-1", "end of 1", "wiki-2", "end of 2"))
+
+
+def test_calls_that_are_too_long_to_be_shown_here_say_so(client, staff, home, monkeypatch):
+    monkeypatch.setattr("reviews.admin.desk.SHOWN_OF_CALLS", 50)
+    staff(Role.LEAD)
+    assert "more characters: decide on" in ask(client, "approve", wants(workspace=home)).text
+
+
+def test_a_call_whose_tool_is_gone_is_skipped_with_the_reason(client, staff, home, monkeypatch):
+    staff(Role.LEAD)
+    job = wants(workspace=home)
+    page = ask(client, "approve", job)
+    left = {name: tool for name, tool in registry._tools.items() if name != "send_email"}
+    monkeypatch.setattr(registry, "_tools", left)
+    assert "There is no tool send_email here any more" in told(confirm(client, page))
+    assert status(job) == Status.NEEDS_REVIEW
+
+
 def test_a_page_without_a_job_that_may_be_decided_has_nothing_to_confirm(client, staff, home):
     staff(Role.AUDITOR)
     shown = ask(client, "cancel", JobFactory(workspace=home)).content.decode()
@@ -173,7 +210,7 @@ def test_a_job_that_runs_is_told_as_being_canceled(client, staff, home):
 def _late_result(home):
     job = JobFactory(workspace=home)
     turn = become_unknown(job)
-    outcomes.unknown_wait_over(turn.pk, now=NOW)
+    lapses.unknown_wait_over(turn.pk, now=NOW)
     answer = payloads.response("completed", id=f"resp_{uuid.uuid4().hex}")
     outcomes.accepted(turn.pk, answer, now=NOW, adopted=True)
     return job
@@ -189,10 +226,12 @@ def _unknown(home):
 RULINGS = {
     Ruling.APPROVE: (Status.NEEDS_REVIEW, Status.COMPLETED),
     Ruling.REQUEST_CHANGES: (Status.NEEDS_REVIEW, Status.QUEUED),
+    Ruling.REFUSE: (lambda w: wants(workspace=w), Status.RUNNING),
     Ruling.REJECT: (Status.NEEDS_REVIEW, Status.FAILED),
     Ruling.RETRY: (Status.FAILED, Status.QUEUED),
     Ruling.CANCEL: (Status.NEEDS_REVIEW, Status.CANCELED),
     Ruling.ESCALATE: (Status.NEEDS_REVIEW, Status.NEEDS_REVIEW),
+    Ruling.REASSIGN: (Status.NEEDS_REVIEW, Status.NEEDS_REVIEW),
     Ruling.REOPEN: (Status.COMPLETED, Status.NEEDS_REVIEW),
     Ruling.USE_RESULT: (_late_result, Status.NEEDS_REVIEW),
     Ruling.SETTLE: (_unknown, Status.FAILED),
@@ -208,7 +247,9 @@ def test_every_ruling_can_be_made_here(client, staff, home, ruling):
     jobs = [make(home), make(home)]
     hashes = [job.open_gate.content_hash if job.open_gate else "" for job in Job.objects.all()]
     made = Decision.objects.count()
-    response = confirm(client, ask(client, ruling.value, *jobs), note="Because.")
+    able = UserFactory(workspace=home, roles=[Role.REVIEWER]).username
+    page = ask(client, ruling.value, *jobs)
+    response = confirm(client, page, note="Because.", assignee=able)
     assert said(response)[0].startswith("2 "), told(response)
     assert [status(job) for job in jobs] == [after] * 2
     decisions = Decision.objects.filter(ruling=ruling, job__in=jobs)
@@ -250,6 +291,17 @@ def test_an_approval_of_a_result_that_is_no_longer_there_is_refused(client, staf
     assert "1 skipped" in told(response) and "Look at it again" in told(response)
     assert status(job) == Status.NEEDS_REVIEW
     assert not job.decisions.filter(ruling=Ruling.APPROVE).exists()
+
+
+def test_an_approval_that_others_must_join_is_told_as_that(client, staff, home):
+    staff(Role.LEAD)
+    two = JobTypeFactory(ladder=[("Reviewers", Role.REVIEWER, 2)])
+    shared, alone = (
+        JobFactory(workspace=home, status=Status.NEEDS_REVIEW, **more)
+        for more in ({"job_type": two}, {})
+    )
+    response = confirm(client, ask(client, "approve", shared, alone))
+    assert "1 approved. 1 approved by you: others must approve as well." in told(response)
 
 
 @pytest.mark.parametrize("shown", ["", "0" * 64, "short"])
@@ -356,7 +408,7 @@ def test_a_selection_of_nothing_that_exists_changes_nothing(client, staff, chose
 
 
 def test_only_so_many_at_a_time_as_a_person_can_look_over(client, staff, home, monkeypatch):
-    monkeypatch.setattr("reviews.admin.MOST_ROWS", 2)
+    monkeypatch.setattr("reviews.admin.desk.MOST_ROWS", 2)
     staff(Role.OPERATOR)
     jobs = [JobFactory(workspace=home) for _ in range(3)]
     assert "Select the jobs one by one" in told(ask(client, "cancel", *jobs))
@@ -421,6 +473,6 @@ def test_reasons_are_escaped_in_the_report(client, staff, home, monkeypatch):
     job = JobFactory(workspace=home)
     page = ask(client, "cancel", job)
     monkeypatch.setattr(
-        "reviews.admin.decide", lambda *a: (_ for _ in ()).throw(actions.NotNow("<b>no</b>"))
+        "reviews.admin.desk.decide", lambda *a: (_ for _ in ()).throw(actions.NotNow("<b>no</b>"))
     )
     assert "&lt;b&gt;no&lt;/b&gt;" in told(confirm(client, page))

@@ -1,10 +1,13 @@
 """`manage.py decide`: a person's ruling from the command line."""
 
+import json
+
 import pytest
 
-from jobs.models import Role, State, Status
+from jobs.models import FunctionCall, Role, State, Status
 from reviews.models import Decision, Ruling
-from tests.factories import JobFactory, UserFactory, become_unknown
+from tests import payloads
+from tests.factories import EMAIL, JobFactory, JobTypeFactory, UserFactory, become_unknown, wants
 
 pytestmark = pytest.mark.django_db
 
@@ -107,3 +110,65 @@ def test_every_ruling_can_be_named(shell, job, reviewer):
     for ruling in Ruling:
         assert shell("decide", job.ref, ruling, "--as", reviewer).code in (0, 1, 2)
         assert "invalid choice" not in shell("decide", job.ref, ruling, "--as", reviewer).err
+
+
+def test_tool_calls_are_edited_and_refused_by_their_place(shell):
+    two = [
+        payloads.function_call("send_email", EMAIL, call_id="call_1"),
+        payloads.function_call("send_email", EMAIL, call_id="call_2"),
+    ]
+    tools = [{"type": "function", "name": "send_email"}]
+    job = wants(JobTypeFactory(version__tools=tools), *two)
+    UserFactory(username="lea", workspace=job.workspace, roles=[Role.LEAD])
+    edited = json.dumps({**EMAIL, "subject": "Again"})
+
+    def lea(*args):
+        return shell("decide", job.ref, *args[:1], "--as", "lea", *args[1:])
+
+    wrong = lea("approve", "--edit", "1=[]")
+    assert (wrong.code, "arguments of send_email are wrong" in wrong.err) == (2, True)
+    assert lea("approve", "--edit", "here").code == 2
+    assert lea("approve", "--refuse", "3").code == 2
+    assert lea("reject", "--note", "No.", "--refuse", "1").code == 2
+    assert lea("approve", "--edit", f"1={edited}", "--refuse", "2").code == 0
+    first, second = FunctionCall.objects.order_by("position")
+    assert (first.effective_arguments, second.outcome) == (edited, "refused")
+
+
+def test_a_result_is_approved_as_it_stands_in_a_file(shell, job, reviewer, tmp_path):
+    file = tmp_path / "better.md"
+    file.write_text("Better,\nby far.")
+    ran = shell("decide", job.ref, "approve", "--as", reviewer, "--edit", file, "--json")
+    assert (ran.code, ran.json["status"]) == (0, "completed")
+    assert ran.json["result"]["text"] == "Better,\nby far."
+    assert ran.json["result"]["produced"]["text"] == "The answer."
+    assert Decision.objects.get().edit.text == "Better,\nby far."
+
+
+def test_an_edited_result_comes_from_stdin_too(shell, job, reviewer):
+    args = ("decide", job.ref, "approve", "--as", reviewer, "--edit", "-", "--json")
+    assert shell(*args, stdin="Better.").json["result"]["text"] == "Better."
+
+
+def test_a_file_that_is_no_version_is_exit_code_2(shell, job, reviewer, tmp_path):
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "picture").write_bytes(b"\x89PNG\xff")
+    for name, said in [
+        ("empty", "nothing left"),
+        ("picture", "no text in UTF-8"),
+        ("missing", "cannot be read"),
+        (".", "cannot be read"),
+    ]:
+        ran = shell("decide", job.ref, "approve", "--as", reviewer, "--edit", tmp_path / name)
+        assert (ran.code, said in ran.err) == (2, True), ran.err
+    args = ("decide", job.ref, "approve", "--as", reviewer, "--edit", "a", "--edit", "b")
+    assert "takes one file" in shell(*args).err
+    assert not Decision.objects.exists()
+
+
+def test_a_reason_is_named_by_its_code(shell, job, reviewer):
+    reject = ("decide", job.ref, "reject", "--as", reviewer, "--note", "No.")
+    assert "not given for that reason" in shell(*reject, "--reason", "conflict").err
+    assert shell(*reject, "--reason", "mood").code == 2
+    assert shell(*reject, "--reason", "unsafe").code == 0
+    assert Decision.objects.get().reason_code == "unsafe"

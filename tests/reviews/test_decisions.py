@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from django.core.files.storage import default_storage
 
-from jobs import audit, outcomes, requests
-from jobs.access import NotAllowed, NotNow
-from jobs.actions import BadInput
+from jobs import audit, lapses, outcomes, requests
+from jobs.access import NotAllowed, NotNow, may_decide
+from jobs.inputs import BadInput
 from jobs.models import (
     Cause,
     GateKind,
@@ -20,8 +20,9 @@ from jobs.models import (
     Verb,
     WebhookReceipt,
 )
-from reviews.actions import Ask, NoteMissing, NotLooked, decide, write_note
+from reviews.actions import Ask, NotLooked, decide
 from reviews.models import CLOSING, Decision, ReviewerNote, Ruling
+from reviews.notes import NoteMissing, write_note
 from tests import payloads
 from tests.factories import (
     NOW,
@@ -32,6 +33,7 @@ from tests.factories import (
     finish,
     last_turn,
     start,
+    wants,
 )
 
 pytestmark = pytest.mark.django_db
@@ -60,7 +62,7 @@ def _unknown():
 def _late_result():
     job = _unknown()
     turn = last_turn(job)
-    outcomes.unknown_wait_over(turn.pk, now=NOW)
+    lapses.unknown_wait_over(turn.pk, now=NOW)
     answer = payloads.response("completed", id="resp_late")
     outcomes.accepted(turn.pk, answer, now=NOW, adopted=True)
     job.refresh_from_db()
@@ -68,6 +70,9 @@ def _late_result():
 
 
 def _rule(job, ruling, actor, **more):
+    if ruling is Ruling.REASSIGN:
+        able = may_decide(job)
+        more.setdefault("assignee", able[0].username if able else "")
     decision = decide(job.pk, Ask(ruling, actor, more.pop("now", LATER), **more))
     job.refresh_from_db()
     return decision
@@ -87,6 +92,7 @@ RULINGS = {
         Status.QUEUED,
         Verb.CHANGES_REQUESTED,
     ),
+    Ruling.REFUSE: (wants, Role.REVIEWER, Status.RUNNING, Verb.CALLS_REFUSED),
     Ruling.REJECT: (
         lambda: JobFactory(status=Status.NEEDS_REVIEW),
         Role.REVIEWER,
@@ -110,6 +116,12 @@ RULINGS = {
         Role.LEAD,
         Status.NEEDS_REVIEW,
         Verb.ESCALATED,
+    ),
+    Ruling.REASSIGN: (
+        lambda: JobFactory(status=Status.NEEDS_REVIEW),
+        Role.REVIEWER,
+        Status.NEEDS_REVIEW,
+        Verb.REASSIGNED,
     ),
     Ruling.REOPEN: (
         lambda: JobFactory(status=Status.COMPLETED),
@@ -152,9 +164,13 @@ def test_a_ruling_moves_the_job_and_is_written_down(ruling):
         assert decision.policy == []
     else:
         assert decision.gate == gate
-        assert decision.content_hash == gate.content_hash == last_hash(job)
+        assert decision.content_hash == gate.content_hash
         assert decision.policy == gate.reasons
-        assert [reason["code"] for reason in decision.policy] == ["always"]
+        codes = [reason["code"] for reason in decision.policy]
+        if gate.kind == GateKind.OUTPUT:
+            assert (decision.content_hash, codes) == (last_hash(job), ["always"])
+        else:
+            assert codes == ["tool_call"]
         assert decision.level == gate.level
         gate.refresh_from_db()
         assert (gate.closed_at is not None) == (ruling in CLOSING)
@@ -184,7 +200,7 @@ def test_a_ruling_is_refused_the_second_time_and_says_who_was_first(ruling, same
 
 @pytest.mark.parametrize("ruling", sorted(CLOSING | {Ruling.ESCALATE}))
 def test_a_ruling_on_an_older_result_is_refused(ruling):
-    job = JobFactory(status=Status.NEEDS_REVIEW)
+    job = RULINGS[ruling][0]()
     actor = _person(job, Role.REVIEWER)
     with pytest.raises(NotNow, match="you looked at"):
         _rule(job, ruling, actor, note="Because.", content_hash="0" * 64)
@@ -270,7 +286,7 @@ def test_who_comes_second_is_told_so_and_not_asked_for_words():
 
 @pytest.mark.parametrize("ruling", sorted(CLOSING | {Ruling.ESCALATE}))
 def test_a_ruling_of_somebody_who_looked_at_nothing_is_refused(ruling):
-    job = JobFactory(status=Status.NEEDS_REVIEW)
+    job = RULINGS[ruling][0]()
     with pytest.raises(NotLooked, match="Look at it before"):
         _rule(job, ruling, _person(job, Role.REVIEWER), note="Because.", content_hash="")
     assert not Decision.objects.exists()
@@ -310,7 +326,7 @@ def test_escalating_takes_the_say_from_the_first_level():
     gate = job.open_gate
     assert (gate.level, gate.closed_at) == (2, None)
     assert gate.due_at == LATER + timedelta(seconds=job.job_type.review_within)
-    assert job.events.last().data == {"level": 2}
+    assert job.events.last().data == {"level": 2, "from": 1}
     for ruling in (Ruling.APPROVE, Ruling.REJECT, Ruling.ESCALATE):
         with pytest.raises(NotAllowed, match="a lead decides"):
             _rule(job, ruling, reviewer)
@@ -319,7 +335,8 @@ def test_escalating_takes_the_say_from_the_first_level():
 
 
 def test_a_review_is_escalated_level_by_level():
-    job = JobFactory(status=Status.NEEDS_REVIEW, job_type=JobTypeFactory(review_levels=3))
+    rungs = [("Reviewers", Role.REVIEWER), ("Legal", Role.LEAD), ("Leadership", Role.LEAD)]
+    job = JobFactory(status=Status.NEEDS_REVIEW, job_type=JobTypeFactory(ladder=rungs))
     lead = _person(job, Role.LEAD)
     assert [_rule(job, Ruling.ESCALATE, lead, note="Above me.").level for _ in range(2)] == [1, 2]
     with pytest.raises(NotNow, match=r"highest level \(3\)"):
@@ -454,10 +471,10 @@ def test_an_overdue_review_expires_only_where_the_type_says_so():
     for expires in (True, False):
         job_type = JobTypeFactory(expire_overdue_review=expires, review_within=60)
         job = JobFactory(status=Status.NEEDS_REVIEW, job_type=job_type)
-        outcomes.review_overdue(job.pk, now=NOW + timedelta(seconds=59))
+        lapses.review_overdue(job.pk, now=NOW + timedelta(seconds=59))
         job.refresh_from_db()
         assert job.status == Status.NEEDS_REVIEW
-        outcomes.review_overdue(job.pk, now=NOW + timedelta(seconds=60))
+        lapses.review_overdue(job.pk, now=NOW + timedelta(seconds=60))
         job.refresh_from_db()
         assert job.status == (Status.EXPIRED if expires else Status.NEEDS_REVIEW)
 
@@ -503,7 +520,7 @@ def test_a_submit_that_was_given_up_can_still_be_settled_by_naming_its_response(
     job = JobFactory()
     operator = _person(job, Role.OPERATOR)
     turn = become_unknown(job)
-    outcomes.unknown_wait_over(turn.pk, now=NOW)
+    lapses.unknown_wait_over(turn.pk, now=NOW)
     decide(job.pk, Ask(Ruling.SETTLE, operator, NOW, response_id="resp_found"))
     receipt = WebhookReceipt.objects.get()
     assert (receipt.response_id, receipt.next_check_at) == ("resp_found", NOW)

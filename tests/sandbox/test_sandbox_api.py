@@ -166,7 +166,7 @@ REFUSED = [
     ({"tools": [{}]}, "tools[0]", "invalid_type"),
     ({"include": ["everything"]}, "include[0]", "invalid_value"),
     ({"wish": 1}, "wish", "unknown_parameter"),
-    ({"stream": True}, "stream", "unsupported_parameter"),
+    ({"stream_options": {}}, "stream_options", "unsupported_parameter"),
     ({"text": {"format": {"type": "xml"}}}, "text.format.type", "invalid_value"),
     (
         {"text": {"format": {"type": "json_schema", "name": "x", "schema": {"type": "thing"}}}},
@@ -200,7 +200,7 @@ REFUSED = [
     (
         {"input": message({"type": "input_file", "file_id": "file_1"})},
         "input[0].content[0].file_id",
-        "unsupported_parameter",
+        "file_not_found",
     ),
 ]
 

@@ -11,9 +11,11 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from jobs.access import NotAllowed
-from jobs.actions import BadInput, submit
+from jobs.actions import Submitted, submit
 from jobs.documents import Upload
-from jobs.management.jobcommand import JobCommand, Usage, person_named
+from jobs.following import follow_up
+from jobs.inputs import BadInput
+from jobs.management.jobcommand import JobCommand, Usage, job_named, person_named
 from jobs.models import Job, JobType, Membership, Role, Status, User, Workspace
 from jobs.report import as_text, job_document
 
@@ -25,7 +27,16 @@ class Command(JobCommand):
     help = "Submit a job."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("type_slug", metavar="TYPE", help="The job type, e.g. document-digest.")
+        parser.add_argument(
+            "type_slug", metavar="TYPE", nargs="?", help="The job type, e.g. document-digest."
+        )
+        parser.add_argument(
+            "--follow", metavar="REF", help="Ask about the result of this job, instead of a TYPE."
+        )
+        parser.add_argument("--question", metavar="TEXT", help="What to ask, with --follow.")
+        parser.add_argument(
+            "--section", metavar="NAME", help="The section to ask about, with --follow."
+        )
         parser.add_argument(
             "--input",
             action="append",
@@ -58,19 +69,13 @@ class Command(JobCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["wait"] is not None and not 0 <= options["wait"] <= LONGEST_WAIT:
             raise Usage(f"--wait takes 0 to {LONGEST_WAIT} seconds.")
+        _check_what(options)
         requester = self._requester(options["username"])
-        workspace = _workspace(requester, options["workspace"])
-        job_type = _job_type(options["type_slug"], workspace)
         try:
-            submitted = submit(
-                job_type,
-                requester=requester,
-                workspace=workspace,
-                input=_input(job_type, options["pairs"], options["input_json"]),
-                uploads=[_upload(path) for path in options["paths"]],
-                idempotency_key=options["idempotency_key"],
-                now=timezone.now(),
-            )
+            if options["follow"]:
+                submitted = _follow(requester, options)
+            else:
+                submitted = _submit(requester, options)
         except BadInput as error:
             raise Usage(str(error)) from None
         except OSError as error:
@@ -130,6 +135,47 @@ class Command(JobCommand):
             self.stderr.write("\r\033[K", ending="")
 
 
+def _check_what(options: dict[str, Any]) -> None:
+    """Either a TYPE with its inputs, or a job to follow with a question."""
+    if options["follow"]:
+        inputs = {"TYPE": "type_slug", "--input": "pairs", "--input-json": "input_json"}
+        inputs |= {"--file": "paths", "--workspace": "workspace"}
+        if given := [name for name, at in inputs.items() if options[at]]:
+            raise Usage(f"--follow goes with --question and --section, not with {given[0]}.")
+        if not (options["question"] or "").strip():
+            raise Usage("Say what to ask: --question TEXT.")
+        return
+    if options["question"] or options["section"]:
+        raise Usage("Say which job to ask about: --follow REF.")
+    if not options["type_slug"]:
+        raise Usage("Say what to submit: a TYPE, or --follow REF.")
+
+
+def _submit(requester: User, options: dict[str, Any]) -> Submitted:
+    workspace = _workspace(requester, options["workspace"])
+    job_type = _job_type(options["type_slug"], workspace)
+    return submit(
+        job_type,
+        requester=requester,
+        workspace=workspace,
+        input=_input(job_type, options["pairs"], options["input_json"]),
+        uploads=[_upload(path) for path in options["paths"]],
+        idempotency_key=options["idempotency_key"],
+        now=timezone.now(),
+    )
+
+
+def _follow(requester: User, options: dict[str, Any]) -> Submitted:
+    return follow_up(
+        job_named(options["follow"]),
+        requester=requester,
+        question=options["question"],
+        section=options["section"] or "",
+        idempotency_key=options["idempotency_key"],
+        now=timezone.now(),
+    )
+
+
 def _workspace(requester: User, slug: str | None) -> Workspace:
     if slug:
         workspace = Workspace.objects.filter(slug=slug).first()
@@ -149,7 +195,8 @@ def _job_type(slug: str, workspace: Workspace) -> JobType:
     types = JobType.objects.of(workspace)
     found = types.filter(slug=slug, enabled=True).select_related("current_version").first()
     if found is None:
-        known = ", ".join(types.filter(enabled=True).values_list("slug", flat=True))
+        offered = types.filter(enabled=True, follows=False)
+        known = ", ".join(offered.values_list("slug", flat=True))
         raise Usage(f"There is no job type {slug}. Known: {known or 'none; run `setup` first'}.")
     return found
 

@@ -13,17 +13,21 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
+from jobs import library
+from jobs.documents import Upload
 from jobs.management.jobcommand import JobCommand
-from jobs.models import Job, Status
+from jobs.models import Job, Status, User, Workspace
 from jobs.text import printable
 from jobsite.management.commands.run import make_supervisor, serve
 from jobsite.supervisor import CannotRun, Supervisor
 
-EXAMPLES = ("incident-review.md", "supplier-security-policy.md", "harbour-bridge-feasibility.txt")
+EXAMPLES = Path(settings.BASE_DIR) / "docs" / "examples"
+DOCUMENTS = ("incident-review.md", "supplier-security-policy.md", "harbour-bridge-feasibility.txt")
+QUESTION = "Within which time do we have to report a security incident to you?"
 
 
 class Command(JobCommand):
-    help = "Set up, run everything, and digest three example documents before your eyes."
+    help = "Set up, run everything, digest three documents and answer a letter before your eyes."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--port", type=int, default=8000)
@@ -53,8 +57,10 @@ class Command(JobCommand):
     def _play(self, supervisor: Supervisor) -> None:
         """Submit the documents, and follow the jobs until each is settled or waits for a person."""
         who = "the stand-in on this machine" if settings.SANDBOX else "OpenAI"
-        self.stdout.write(f"Three documents, digested by {who}:")
-        refs = [_submit(settings.BASE_DIR / "docs" / "examples" / name) for name in EXAMPLES]
+        self.stdout.write(f"Three documents to digest and a letter to answer, by {who}:")
+        _fill_library()
+        refs = [_submit_digest(EXAMPLES / name) for name in DOCUMENTS]
+        refs.append(_submit_reply())
         live, shown = sys.stdout.isatty(), dict[str, str]()
         while True:
             supervisor.check()
@@ -101,17 +107,34 @@ class Command(JobCommand):
         write("Ctrl-C stops everything.")
 
 
-def _submit(path: Path) -> str:
+def _fill_library() -> None:
+    """What the letter is answered from. What is there already stays."""
+    requester = User.objects.get(username="requester")
+    uploads = [Upload(name, (EXAMPLES / name).read_bytes()) for name in DOCUMENTS]
+    workspace = Workspace.objects.get(slug="demo")
+    library.add(workspace, uploads, actor=requester, now=timezone.now())
+
+
+def _submit_digest(path: Path) -> str:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    return _submit("document-digest", f"demo {path.name} {digest}", paths=[str(path)])
+
+
+def _submit_reply() -> str:
+    pairs = ["customer=supplier@example.com", f"message={QUESTION}"]
+    return _submit("customer-reply", "demo letter", pairs=pairs)
+
+
+def _submit(job_type: str, key: str, **options: Any) -> str:
     """Submit through the command that people use. The key makes a second run find the same job."""
-    key = f"demo {path.name} {hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     said = _output_of(
         "submit",
-        "document-digest",
+        job_type,
         username="requester",
         workspace="demo",
-        paths=[str(path)],
         idempotency_key=key,
         json=True,
+        **options,
     )
     return str(json.loads(said)["ref"])
 

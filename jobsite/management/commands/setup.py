@@ -7,9 +7,10 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import OperationalError
+from django.utils import timezone
 from django_q.models import Schedule
 
-from jobs import shipped
+from jobs import price_book, shipped
 from jobs.management.jobcommand import JobCommand
 from jobs.models import Membership, Role, User, Workspace
 from jobs.tasks import SWEEP
@@ -27,7 +28,7 @@ DEMO = {
 
 
 class Command(JobCommand):
-    help = "Prepare the database: tables, shipped job types, schedules. Safe to repeat."
+    help = "Prepare the database: tables, shipped job types, prices, schedules. Safe to repeat."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--demo", action="store_true", help="Also a workspace and accounts.")
@@ -39,6 +40,7 @@ class Command(JobCommand):
         except OperationalError as error:
             raise CommandError(f"The database cannot be used: {error}") from None
         types = shipped.load()
+        price_book.seed(timezone.now())
         Schedule.objects.update_or_create(
             name="revive sweeps",
             defaults={"func": SWEEP, "schedule_type": Schedule.MINUTES, "minutes": 1},
