@@ -5,14 +5,17 @@ import os
 import shutil
 import socket
 import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import django
 import hypothesis
 import pytest
 from django.apps import apps as django_apps
 from django.conf import settings as django_settings
+from django.db import connection, connections
 from django.db.models.signals import post_migrate
-from django.utils import timezone
 
 # Nothing of this machine's own set-up gets in. That must be done before Django reads its settings,
 # so pyproject.toml does not name them: pytest-django would read them before this file.
@@ -38,8 +41,9 @@ if "DATABASE_URL" not in os.environ:
     os.environ["DATABASE_URL"] = f"sqlite:///{_folder}/tests.sqlite3"
 django.setup()
 
-from jobs import price_book  # noqa: E402 - needs the settings
+from jobs.models import Price, ToolFee  # noqa: E402 - needs the settings
 from jobsite.sandbox.testing import RunningSandbox  # noqa: E402
+from tests import databases  # noqa: E402
 from tests.commands import Shell  # noqa: E402
 from tests.driver import Clock, Driver  # noqa: E402
 
@@ -50,11 +54,18 @@ django_settings.STORAGES["staticfiles"] = {
 django_settings.WHITENOISE_USE_FINDERS = django_settings.WHITENOISE_AUTOREFRESH = True
 
 
+#: The price book as it was seeded, with its history.
+_BOOK: list[tuple[Any, list[Any]]] = []
+
+
 def _with_prices(**kwargs):
-    price_book.seed(timezone.now())
+    """Seeding anew takes a second. A test that migrates has the book still, or what it left of it."""
+    if not any(model.objects.exists() for model, _rows in _BOOK):
+        for model, rows in _BOOK:
+            model.objects.bulk_create(rows)
 
 
-# Where a test's database is made, and where one has been emptied.
+# Where a test's database has been emptied.
 post_migrate.connect(_with_prices, sender=django_apps.get_app_config("jobs"), weak=False)
 
 # A busy machine is no failure, and a first example pays for imports.
@@ -77,6 +88,24 @@ def pytest_collection_modifyitems(items):
         asks = _WITH_DATABASE & {*item.fixturenames, *vars(item.module)}
         if not asks and not item.get_closest_marker("django_db"):
             item.add_marker("no_database")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment, django_db_blocker, django_db_modify_db_settings):
+    """The database of this process: as pytest-django's, but copied instead of migrated."""
+    name = connection.creation._get_test_db_name()
+    with ExitStack() as until_the_end:
+        if connection.vendor == "sqlite":
+            databases.fill_sqlite(Path(name))
+        else:
+            until_the_end.enter_context(databases.on_postgresql(name))
+        until_the_end.enter_context(django_db_blocker.unblock())
+        connection.close()
+        django_settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = name
+        for model in (Price, ToolFee, Price.history.model, ToolFee.history.model):
+            _BOOK.append((model, list(model.objects.all())))
+        yield
+        connections.close_all()
 
 
 _connect = socket.socket.connect

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import psycopg
 from django.conf import settings
+
+from tests import databases
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -111,15 +111,11 @@ def installation(folder: Path, **env: str) -> Iterator[Installation]:
 @contextmanager
 def _database(folder: Path) -> Iterator[str]:
     if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        databases.fill_sqlite(folder / "jobsite.sqlite3")
         yield f"sqlite:///{folder / 'jobsite.sqlite3'}"
         return
-    server, name = os.environ["DATABASE_URL"], f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-        try:
-            yield urlsplit(server)._replace(path=f"/{name}").geturl()
-        finally:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with databases.on_postgresql(f"test_{uuid.uuid4().hex}") as url:
+        yield url
 
 
 def wait_for(holds: Callable[[], Any], seconds: float, what: str, *, every: float = 0.2) -> Any:
