@@ -24,6 +24,8 @@ PASSED, FAILED, NOTHING_TO_RUN = 0, 1, 5
 
 
 def main(arguments: list[str]) -> int:
+    # Read anew by each process, all those tests take longer to compile than many of them to run.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     runs = [("SQLite", [*GROUPED, "-m", "not browser", *arguments])]
     left_out = []
     if postgres.server_folder():
