@@ -207,7 +207,7 @@ def _fields(
             "content_filter": "The answer was cut off by OpenAI's content filter.",
         }.get(attempt.error_code, "The answer is incomplete.")
         warnings.insert(0, Warned("incomplete", why))
-    if read.is_empty:
+    if not read.says_something:
         warnings.append(Warned("empty", "The answer holds no result."))
     return {
         "text": read.text,

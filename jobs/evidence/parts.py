@@ -105,7 +105,12 @@ class Evidence:
 
     @property
     def is_empty(self) -> bool:
-        return not (self.text or self.structured or self.files or self.tool_uses)
+        return not (self.says_something or self.tool_uses)
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is a result: steps on the way to one are none."""
+        return bool(self.text or self.structured or self.files)
 
     @property
     def content_hash(self) -> str:
