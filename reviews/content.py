@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import Any
 
 from django.conf import settings
@@ -91,6 +91,7 @@ class Content:
     def _result(self, paths: Sequence[str]) -> dict[str, Any]:
         result = self.leaving.result
         citations = result.citations.select_related("document").defer("document__text", "raw")
+        cited = (one for one in citations.order_by("position") if one.goes_with(result))
         return {
             "text": self.leaving.text,
             "data": self.leaving.data,
@@ -98,12 +99,12 @@ class Content:
             "citations": [
                 {
                     "kind": citation.kind,
-                    "quote": citation.quote,
+                    "quote": citation.quote_in(result),
                     "document": citation.document.name if citation.document else None,
                     "url": citation.url,
                     "title": citation.title,
                 }
-                for citation in citations.order_by("position")[:MOST_LISTED]
+                for citation in islice(cited, MOST_LISTED)
             ],
             "files": [
                 {
