@@ -213,6 +213,39 @@ def test_the_limit_of_hosted_calls_is_for_all_turns_together(driver, sandbox, ra
     assert offered == [["function", "web_search"], ["function", "web_search"], ["function"]]
 
 
+@pytest.mark.parametrize(
+    ("choice", "left"),
+    [
+        ({"type": "web_search"}, "auto"),
+        ({"type": "function", "name": "look"}, {"type": "function", "name": "look"}),
+        ("required", "required"),
+        (
+            {
+                "type": "allowed_tools",
+                "mode": "auto",
+                "tools": [{"type": "function", "name": "look"}, {"type": "web_search"}],
+            },
+            {
+                "type": "allowed_tools",
+                "mode": "auto",
+                "tools": [{"type": "function", "name": "look"}],
+            },
+        ),
+    ],
+)
+def test_no_choice_names_a_tool_that_is_used_up(driver, sandbox, ran, choice, left):
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
+    script(sandbox, [search, *asks(("look", {"what": "a"}))], final())
+    tools = [{"type": "function", "name": "look"}, {"type": "web_search"}]
+    options = {"max_tool_calls": 1, "tool_choice": choice}
+    job = JobFactory(job_type=JobTypeFactory(version__tools=tools, version__options=options))
+    driver.settle(job)
+    first, second = [turn.request for turn in Turn.objects.order_by("number")]
+    assert first["tool_choice"] == choice
+    assert [tool["type"] for tool in second["tools"]] == ["function"]
+    assert second["tool_choice"] == left
+
+
 def test_a_model_that_never_stops_asking_is_stopped_and_what_it_said_is_kept(driver, sandbox, ran):
     again = [*final("Still looking."), *asks(("look", {"what": "a"}))]
     script(sandbox, again, again, again)
