@@ -353,12 +353,14 @@ def _part_type(document: Document) -> str:
 
 def _document_part(document: Document, copies: Mapping[int, str]) -> dict[str, Any]:
     kind = _part_type(document)
+    # The API's description demands it of every picture.
+    picture = {"detail": "auto"} if kind == "input_image" else {}
     if document.pk in copies:
-        return {"type": kind, "file_id": copies[document.pk]}
+        return {"type": kind, "file_id": copies[document.pk], **picture}
     encoded = base64.b64encode(carriage.read_document(document)).decode()
     data = f"data:{document.content_type};base64,{encoded}"
     if kind == "input_image":
-        return {"type": kind, "image_url": data, "detail": "auto"}
+        return {"type": kind, "image_url": data, **picture}
     return {"type": kind, "filename": document.name, "file_data": data}
 
 
