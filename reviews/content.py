@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice, zip_longest
+from itertools import zip_longest
 from typing import Any
 
 from django.conf import settings
@@ -13,9 +13,6 @@ from jobs.rendering.results import result_markdown
 from jobs.results import Leaving
 from jobs.text import clean, clipped
 from reviews.models import Decision, Delivery, Extent, Ruling
-
-#: Citations.
-MOST_LISTED = 500
 
 
 @dataclass(frozen=True)
@@ -89,23 +86,10 @@ class Content:
         return json.dumps(self.document(paths), ensure_ascii=False, sort_keys=True).encode()
 
     def _result(self, paths: Sequence[str]) -> dict[str, Any]:
-        result = self.leaving.result
-        citations = result.citations.select_related("document").defer("document__text", "raw")
-        cited = (one for one in citations.order_by("position") if one.goes_with(result))
         return {
             "text": self.leaving.text,
             "data": self.leaving.data,
-            "warnings": result.warnings,
-            "citations": [
-                {
-                    "kind": citation.kind,
-                    "quote": citation.quote_in(result),
-                    "document": citation.document.name if citation.document else None,
-                    "url": citation.url,
-                    "title": citation.title,
-                }
-                for citation in islice(cited, MOST_LISTED)
-            ],
+            **self.leaving.evidence,
             "files": [
                 {
                     "name": file.name,

@@ -112,6 +112,7 @@ def test_both_versions_are_kept_and_the_edited_one_is_what_leaves(job, lead):
     event = job.events.get(verb=Verb.APPROVED)
     assert event.data == {
         "content_hash": edit.content_hash,
+        "evidence_hash": results.evidence_hash(leaving.evidence),
         "role": "lead",
         "edit": 1,
         "produced": looked_at,
