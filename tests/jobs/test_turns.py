@@ -531,6 +531,27 @@ def test_a_run_whose_process_died_is_not_run_again(driver, sandbox, clock, ran, 
     assert [warning["code"] for warning in job.warnings] == ["call_in_doubt"]
 
 
+def test_what_only_reads_is_run_once_too_whoever_dies(driver, sandbox, clock, ran, monkeypatch):
+    script(sandbox, asks(("look", {"what": "tides"})), final())
+    driver.runs_tools = False
+    job = JobFactory(job_type=tools_type("look"))
+    driver.until(lambda: FunctionCall.objects.exists())
+
+    def die(*_args, **_kwargs):
+        raise SystemExit
+
+    # It has run, and nothing of that is written down.
+    monkeypatch.setattr(calls, "_answer", die)
+    with pytest.raises(SystemExit):
+        calls.run(FunctionCall.objects.get().pk, clock=clock)
+    monkeypatch.undo()
+    driver.runs_tools = True
+    driver.settle(job)
+    assert ran == [("look", "tides", 1)]
+    assert FunctionCall.objects.get().outcome == CallOutcome.INTERRUPTED
+    assert job.attempts.get().state == State.SUCCEEDED
+
+
 def test_two_workers_with_the_same_task_run_it_once(driver, sandbox, ran):
     script(sandbox, asks(("look", {"what": "tides"})), final())
     driver.runs_tools = False
