@@ -541,10 +541,9 @@ def test_what_only_reads_is_run_once_too_whoever_dies(driver, sandbox, clock, ra
         raise SystemExit
 
     # It has run, and nothing of that is written down.
-    monkeypatch.setattr(calls, "_answer", die)
-    with pytest.raises(SystemExit):
+    with monkeypatch.context() as dying, pytest.raises(SystemExit):
+        dying.setattr(calls, "_answer", die)
         calls.run(FunctionCall.objects.get().pk, clock=clock)
-    monkeypatch.undo()
     driver.runs_tools = True
     driver.settle(job)
     assert ran == [("look", "tides", 1)]
