@@ -409,6 +409,10 @@ def test_quotes_that_were_edited_out_are_not_given_along():
     assert [citation["quote"] for citation in document["citations"]] == ["The ferry runs."]
     page = client_of(job.requester).get(job.get_absolute_url()).content.decode()
     assert "The bridge is closed." not in page
+    notes_page = reverse("jobs:document_detail", args=[job.ref, 1])
+    for person, marks in ((job.requester, 0), (lead_of(job), 1)):
+        page = client_of(person).get(notes_page, {"quote": 1}).content.decode()
+        assert page.count("<mark") == marks
 
 
 def test_nothing_that_was_edited_out_leaves_as_evidence():
