@@ -89,7 +89,8 @@ def read(turn: Turn, response: ProviderResponse) -> Read:
             warnings=unreadable,
         )
         cost = cost_usd(
-            found.own_usage,
+            # Of more steps than are read nobody has counted the fees.
+            None if found.cut else found.own_usage,
             model=found.model,
             tier=found.service_tier,
             at=turn.sent_at or turn.attempt.created_at,

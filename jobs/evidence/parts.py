@@ -90,7 +90,8 @@ class DocumentText:
 
 @dataclass(frozen=True)
 class Evidence:
-    """``usage`` is that of all turns together; ``own_usage`` that of the last alone."""
+    """``usage`` is that of all turns together; ``own_usage`` that of the last alone, of which
+    ``tool_uses`` has all steps unless they are ``cut``."""
 
     text: str = ""
     structured: Any = None
@@ -100,6 +101,7 @@ class Evidence:
     warnings: tuple[Warned, ...] = ()
     usage: Mapping[str, Any] | None = None
     own_usage: Mapping[str, Any] | None = None
+    cut: bool = False
     model: str = ""
     service_tier: str = ""
 
