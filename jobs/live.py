@@ -75,5 +75,6 @@ def written(job: Job) -> LiveText | None:
     """What a running job is writing at the moment, if it is followed."""
     if job.status != Status.RUNNING:
         return None
-    rows = LiveText.objects.filter(turn__attempt__job=job, turn__ended_at=None)
-    return rows.order_by("-pk").first()
+    # Of an attempt that was given up, the text stays until its response has ended.
+    rows = LiveText.objects.filter(turn__attempt__job=job, turn__attempt__state=State.LIVE)
+    return rows.filter(turn__ended_at=None).order_by("-pk").first()

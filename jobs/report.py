@@ -1,6 +1,5 @@
 """Everything about one job, as one document: what the commands print, and programs read."""
 
-import json
 from typing import Any
 
 from django.db.models import QuerySet
@@ -9,11 +8,9 @@ from jobs.access import Action, allowed_actions
 from jobs.ballots import ballot
 from jobs.lifecycle import Reason
 from jobs.models import Attempt, Citation, Event, FunctionCall, Job, Result, Turn, User
+from jobs.models.results import QUOTE
 from jobs.reviewing import told
 from jobs.text import clipped, printable
-
-#: Citations of this kind are quotes from documents; every other is a source of the text.
-QUOTE = "quote"
 
 
 def job_document(job: Job, *, reader: User | None = None) -> dict[str, Any]:
@@ -162,7 +159,7 @@ def result_document(result: Result) -> dict[str, Any]:
         "citations": [
             {
                 "kind": citation.kind,
-                "quote": citation.quote,
+                "quote": citation.quote_in(result),
                 "document": citation.document.name if citation.document else None,
                 "path": citation.path,
                 "start": citation.start if _is_there(citation, result) else None,
@@ -171,7 +168,7 @@ def result_document(result: Result) -> dict[str, Any]:
                 "title": citation.title,
             }
             for citation in result.citations.all()
-            if citation.kind != QUOTE or _is_there(citation, result)
+            if citation.goes_with(result)
         ],
         "files": [
             {"name": f.name, "content_type": f.content_type, "size": f.size, "sha256": f.sha256}
@@ -186,10 +183,7 @@ def result_document(result: Result) -> dict[str, Any]:
 def _is_there(citation: Citation, result: Result) -> bool:
     """Whether a place of the result is where it was: the offsets of sources are those of the text
     that the model wrote."""
-    if not result.is_edited:
-        return True
-    said = json.dumps(citation.quote, ensure_ascii=False)
-    return citation.kind == QUOTE and said[1:-1] in result.text
+    return not result.is_edited or (citation.kind == QUOTE and citation.goes_with(result))
 
 
 def _edited(result: Result) -> dict[str, Any] | None:

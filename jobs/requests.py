@@ -156,6 +156,8 @@ def describe(turn: Turn) -> dict[str, Any]:
             body["max_tool_calls"] = max(1, left)
             if left < 1:
                 tools = [tool for tool in tools if tool.get("type") == "function"]
+                if choice := _choice_of(body.pop("tool_choice", None), tools):
+                    body["tool_choice"] = choice
     elif job.is_follow_up:
         # Whichever way it goes along: what a person approves is the question about this content.
         result = followed_result(job)
@@ -211,6 +213,28 @@ def _tools(job: Job) -> list[dict[str, Any]]:
     others = [tool for tool in made if tool is not search]
     stores = [*search.get("vector_store_ids", []), DOCUMENTS]
     return [{"type": "file_search", **search, "vector_store_ids": stores}, *others]
+
+
+def _choice_of(choice: Any, tools: list[dict[str, Any]]) -> Any:
+    """What is left of a ``tool_choice`` where only these tools are: one that names another is
+    refused. None where there is nothing to choose from."""
+    if not tools:
+        return None
+    if not isinstance(choice, dict):
+        return choice
+    listed = choice.get("tools")
+    if choice.get("type") == "allowed_tools" and isinstance(listed, list):
+        kept = [one for one in listed if _names_one(one, tools)]
+        return {**choice, "tools": kept} if kept else "none"
+    return choice if _names_one(choice, tools) else "auto"
+
+
+def _names_one(named: Any, tools: list[dict[str, Any]]) -> bool:
+    """Whether a ``tool_choice`` means one of these functions."""
+    named = named if isinstance(named, dict) else {}
+    return named.get("type") == "function" and any(
+        tool.get("name") == named.get("name") for tool in tools
+    )
 
 
 def _is_whole(tool: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
@@ -329,12 +353,14 @@ def _part_type(document: Document) -> str:
 
 def _document_part(document: Document, copies: Mapping[int, str]) -> dict[str, Any]:
     kind = _part_type(document)
+    # The API's description demands it of every picture.
+    picture = {"detail": "auto"} if kind == "input_image" else {}
     if document.pk in copies:
-        return {"type": kind, "file_id": copies[document.pk]}
+        return {"type": kind, "file_id": copies[document.pk], **picture}
     encoded = base64.b64encode(carriage.read_document(document)).decode()
     data = f"data:{document.content_type};base64,{encoded}"
     if kind == "input_image":
-        return {"type": kind, "image_url": data, "detail": "auto"}
+        return {"type": kind, "image_url": data, **picture}
     return {"type": kind, "filename": document.name, "file_data": data}
 
 

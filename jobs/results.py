@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -42,6 +43,8 @@ from jobs.text import clean, clipped
 
 logger = logging.getLogger(__name__)
 
+#: Citations that go along with a result.
+MOST_LISTED = 500
 NO_LONGER_KEPT = "it is no longer where it was kept."
 NEVER_FETCHED = "it was not fetched with the answer."
 
@@ -86,7 +89,8 @@ def read(turn: Turn, response: ProviderResponse) -> Read:
             warnings=unreadable,
         )
         cost = cost_usd(
-            found.own_usage,
+            # Of more steps than are read nobody has counted the fees.
+            None if found.cut else found.own_usage,
             model=found.model,
             tier=found.service_tier,
             at=turn.sent_at or turn.attempt.created_at,
@@ -207,7 +211,7 @@ def _fields(
             "content_filter": "The answer was cut off by OpenAI's content filter.",
         }.get(attempt.error_code, "The answer is incomplete.")
         warnings.insert(0, Warned("incomplete", why))
-    if read.is_empty:
+    if not read.says_something:
         warnings.append(Warned("empty", "The answer holds no result."))
     return {
         "text": read.text,
@@ -280,7 +284,7 @@ class Leaving:
     """What a completed job gives out: `result` in the version that was approved. The hash is made
     from what is stored now, `data` is read out of the text that it covers, None where that is not
     structured, and `files` are those whose hashes it covers; `edit` is whose version it is, None
-    for the model's own."""
+    for the model's own. `evidence` goes along."""
 
     text: str
     data: Any
@@ -288,6 +292,7 @@ class Leaving:
     content_hash: str
     result: Result
     edit: ResultEdit | None
+    evidence: Mapping[str, Any]
 
 
 def leaving(job: Job) -> Leaving:
@@ -305,7 +310,33 @@ def leaving(job: Job) -> Leaving:
             data = clean(json.loads(version.text))
     files = tuple(version.files.order_by("position"))
     made = evidence.content_hash(version.text, [file.sha256 for file in files])
-    return Leaving(version.text, data, files, made, version, last.edit)
+    return Leaving(version.text, data, files, made, version, last.edit, along_with(version))
+
+
+def along_with(version: Result) -> dict[str, Any]:
+    """The evidence that goes along with a version of a result: its warnings, and its citations as
+    far as it rests on them."""
+    citations = version.citations.select_related("document").defer("document__text", "raw")
+    cited = (one for one in citations.order_by("position") if one.goes_with(version))
+    return {
+        "warnings": version.warnings,
+        "citations": [
+            {
+                "kind": citation.kind,
+                "quote": citation.quote_in(version),
+                "document": citation.document.name if citation.document else None,
+                "url": citation.url,
+                "title": citation.title,
+            }
+            for citation in islice(cited, MOST_LISTED)
+        ],
+    }
+
+
+def evidence_hash(evidence: Mapping[str, Any]) -> str:
+    """SHA-256 of what `along_with` gives. The event that completes a job names it, and nothing else
+    goes along: evidence that is read anew is no other content, and nobody has decided on it."""
+    return hashlib.sha256(json.dumps(evidence, sort_keys=True).encode()).hexdigest()
 
 
 def stored_hash(result: Result) -> str:

@@ -113,7 +113,10 @@ def _review_or_complete(job: Job, attempt: Attempt, result: Result, *, now: date
             Status.COMPLETED,
             verb=Verb.COMPLETED,
             now=now,
-            data={"content_hash": result.content_hash},
+            data={
+                "content_hash": result.content_hash,
+                "evidence_hash": results.evidence_hash(results.along_with(result)),
+            },
             progress_done=job.progress_total,
             progress_message="Completed",
         )

@@ -4,7 +4,7 @@ import math
 import re
 import unicodedata
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,23 @@ def printable(text: str) -> str:
         character if character in "\n\t" or unicodedata.category(character) != "Cc" else "\ufffd"
         for character in text
     )
+
+
+def quoted(value: Any) -> Iterator[tuple[str, str, str]]:
+    """Every object of structured output that has a text under "quote", in order and however deep:
+    its path, the quote, and the document that it names."""
+    left = [("$", value)]
+    while left:
+        path, found = left.pop()
+        if isinstance(found, dict):
+            # An empty one says that there is nothing to quote.
+            if isinstance(found.get("quote"), str) and found["quote"].strip():
+                named = found.get("document")
+                yield path, found["quote"], named if isinstance(named, str) else ""
+            left += [(f"{path}.{key}", item) for key, item in reversed(found.items())]
+        elif isinstance(found, list):
+            places = range(len(found) - 1, -1, -1)
+            left += [(f"{path}[{place}]", found[place]) for place in places]
 
 
 @dataclass(frozen=True)

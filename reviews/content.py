@@ -14,9 +14,6 @@ from jobs.results import Leaving
 from jobs.text import clean, clipped
 from reviews.models import Decision, Delivery, Extent, Ruling
 
-#: Citations.
-MOST_LISTED = 500
-
 
 @dataclass(frozen=True)
 class Content:
@@ -89,22 +86,10 @@ class Content:
         return json.dumps(self.document(paths), ensure_ascii=False, sort_keys=True).encode()
 
     def _result(self, paths: Sequence[str]) -> dict[str, Any]:
-        result = self.leaving.result
-        citations = result.citations.select_related("document").defer("document__text", "raw")
         return {
             "text": self.leaving.text,
             "data": self.leaving.data,
-            "warnings": result.warnings,
-            "citations": [
-                {
-                    "kind": citation.kind,
-                    "quote": citation.quote,
-                    "document": citation.document.name if citation.document else None,
-                    "url": citation.url,
-                    "title": citation.title,
-                }
-                for citation in citations.order_by("position")[:MOST_LISTED]
-            ],
+            **self.leaving.evidence,
             "files": [
                 {
                     "name": file.name,

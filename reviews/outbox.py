@@ -25,7 +25,7 @@ from jobs import lifecycle
 from jobs.access import Action, NotNow, permission
 from jobs.lifecycle import Reason
 from jobs.models import Event, Job, Status, Verb
-from jobs.results import leaving
+from jobs.results import evidence_hash, leaving
 from jobs.text import clean, clipped
 from jobs.timelimit import OverTime, time_limit
 from reviews import channels
@@ -294,6 +294,12 @@ def _checked(job: Job, row: Delivery) -> Content:
         raise _Refused("Nobody has approved it.")
     if found.content_hash != (decision.content_hash if decision else row.content_hash):
         raise _Refused("The stored result is not what was decided on. It must not leave.")
+    # What completed before its evidence was hashed has none.
+    let_out = completed.data.get("evidence_hash")
+    if let_out is not None and let_out != evidence_hash(found.evidence):
+        raise _Refused(
+            "Its citations or warnings are not those that were let out. Reopen it, and decide on them."
+        )
     if row.route is None or not row.route.enabled:
         raise _Refused("The route that it was to take is switched off.")
     if not _leads_there(row.route, job, row):

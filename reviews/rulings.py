@@ -22,7 +22,7 @@ from jobs.models import (
     User,
     Verb,
 )
-from jobs.results import stored_hash
+from jobs.results import along_with, evidence_hash, stored_hash
 from jobs.text import clean
 from reviews import approvals
 from reviews.models import Ruling
@@ -112,6 +112,7 @@ def _approve(job: Job, ask: Ask) -> Role:
         return role
     assert gate.result is not None
     version = gate.result.as_judged()
+    data["evidence_hash"] = evidence_hash(along_with(version))
     if version.produced and version.edit:
         data |= {"edit": version.edit.number, "produced": version.produced.content_hash}
         # What an edit mends is no warning about what leaves.

@@ -90,7 +90,8 @@ class DocumentText:
 
 @dataclass(frozen=True)
 class Evidence:
-    """``usage`` is that of all turns together; ``own_usage`` that of the last alone."""
+    """``usage`` is that of all turns together; ``own_usage`` that of the last alone, of which
+    ``tool_uses`` has all steps unless they are ``cut``."""
 
     text: str = ""
     structured: Any = None
@@ -100,12 +101,18 @@ class Evidence:
     warnings: tuple[Warned, ...] = ()
     usage: Mapping[str, Any] | None = None
     own_usage: Mapping[str, Any] | None = None
+    cut: bool = False
     model: str = ""
     service_tier: str = ""
 
     @property
     def is_empty(self) -> bool:
-        return not (self.text or self.structured or self.files or self.tool_uses)
+        return not (self.says_something or self.tool_uses)
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is a result: steps on the way to one are none."""
+        return bool(self.text or self.structured or self.files)
 
     @property
     def content_hash(self) -> str:

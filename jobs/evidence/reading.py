@@ -126,6 +126,7 @@ def _read(
         warnings=(*known, *warnings),
         usage=summed([payload.get("usage") for _number, payload in turns]),
         own_usage=a_dict(usage) or None,
+        cut=len(found.uses) > MOST_TOOL_USES,
         model=a_text(data.get("model"))[:100],
         service_tier=a_text(data.get("service_tier"))[:40],
     )

@@ -1,15 +1,15 @@
 """Structured output: held against its schema, and its quotes looked up in the documents."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from referencing import Registry
 
-from jobs.evidence.parts import DocumentText, Source, Warned, a_text
-from jobs.text import Searchable, clean, clipped
+from jobs.evidence.parts import DocumentText, Source, Warned
+from jobs.text import Searchable, clean, clipped, quoted
 
 #: Violations listed one by one, and how many of the others are counted.
 MOST_VIOLATIONS = 50
@@ -67,10 +67,10 @@ def quotes(
         for document in documents
         if not document.text.strip()
     ]
-    quoted = list(islice(_quoted(value, "$"), MOST_QUOTES + 1))
-    if len(quoted) > MOST_QUOTES:
+    said = list(islice(quoted(value), MOST_QUOTES + 1))
+    if len(said) > MOST_QUOTES:
         missing.append(Warned("cut", f"Only the first {MOST_QUOTES} quotes were looked up."))
-    for path, quote, name in quoted[:MOST_QUOTES]:
+    for path, quote, name in said[:MOST_QUOTES]:
         named = [pair for pair in searchable if pair[0].name.casefold() == name.casefold()]
         for document, text in named or searchable:
             if place := text.find(quote):
@@ -94,16 +94,3 @@ def quotes(
                 Warned("quote_not_found", f"Not found in {where}: “{clipped(quote, 160)}”", path)
             )
     return found, missing
-
-
-def _quoted(value: Any, path: str) -> Iterator[tuple[str, str, str]]:
-    """Every object with a text under "quote", with its path and the document that it names."""
-    if isinstance(value, dict):
-        # An empty one says that there is nothing to quote.
-        if isinstance(value.get("quote"), str) and value["quote"].strip():
-            yield path, value["quote"], a_text(value.get("document"))
-        for key, item in value.items():
-            yield from _quoted(item, f"{path}.{key}")
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _quoted(item, f"{path}[{index}]")

@@ -1,3 +1,4 @@
+import json
 from copy import copy
 from typing import Any, Self
 
@@ -6,9 +7,14 @@ from django.db import models
 from jobs.ids import uuid7
 from jobs.models.attempts import Attempt, Turn
 from jobs.models.jobs import Document
+from jobs.text import quoted
 
 #: Codes of warnings that an edit mends: it fits its schema, or is not taken.
 MENDED = frozenset({"not_json", "schema_violation", "schema_unusable"})
+#: That of a quote which is in no document: gone with the quote.
+NOT_FOUND = "quote_not_found"
+#: Citations of this kind are quotes from documents; every other is a source of the text.
+QUOTE = "quote"
 
 
 class Result(models.Model):
@@ -63,7 +69,20 @@ class Result(models.Model):
         version.text, version.structured = self.edit.text, self.edit.structured
         version.content_hash = self.edit.content_hash
         version.warnings = [w for w in self.warnings if w.get("code") not in MENDED]
+        if any(w.get("code") == NOT_FOUND for w in version.warnings):
+            gone = self._without(version)
+            version.warnings = [
+                w
+                for w in version.warnings
+                if w.get("code") != NOT_FOUND or w.get("path") not in gone
+            ]
         return version
+
+    def _without(self, version: Self) -> set[str]:
+        """The places here of quotes that are nowhere in `version`."""
+        kept = {quote for _path, quote, _document in quoted(version.structured)}
+        places = [(path, quote in kept) for path, quote, _document in quoted(self.structured)]
+        return {path for path, _is in places} - {path for path, is_kept in places if is_kept}
 
     @property
     def is_edited(self) -> bool:
@@ -98,6 +117,18 @@ class Citation(models.Model):
 
     def __str__(self) -> str:
         return self.quote[:60] or self.url
+
+    def quote_in(self, version: Result) -> str:
+        """What it quotes, as far as that is still in this version of its result: a reviewer may have
+        taken it out."""
+        if not version.is_edited:
+            return self.quote
+        said = json.dumps(self.quote, ensure_ascii=False)[1:-1]
+        return self.quote if self.quote in version.text or said in version.text else ""
+
+    def goes_with(self, version: Result) -> bool:
+        """Whether this version of its result rests on it still."""
+        return self.kind != QUOTE or bool(self.quote_in(version))
 
 
 class ToolCall(models.Model):

@@ -113,7 +113,8 @@ def _chosen(results: QuerySet[Result], request: HttpRequest) -> Result | None:
 def _quotes(
     request: HttpRequest, job: Job, document: Document
 ) -> tuple[list[Citation], Citation | None]:
-    """The places that a result cites in the document, and the one that was asked for."""
+    """The places that a result cites in the document, and the one that was asked for. What a reviewer
+    has edited out is for those who judge."""
     result = _chosen(readable_results(person(request), job), request)
     if result is None:
         return [], None
@@ -123,6 +124,9 @@ def _quotes(
         .select_related("result__attempt")
         .order_by("position")
     )
+    if not allowed_actions(person(request), job)[Action.INSPECT].allowed:
+        version = result.as_judged()
+        quotes = [quote for quote in quotes if quote.goes_with(version)]
     position = number(request, "quote")
     return quotes, next((quote for quote in quotes if quote.position == position), None)
 

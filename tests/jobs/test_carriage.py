@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from jobs import carriage, copies
+from jobs import carriage, copies, requests
 from jobs.documents import Upload
 from jobs.models import (
     Attempt,
@@ -333,9 +333,11 @@ def test_pictures_reach_the_model_as_pictures(driver, sandbox, settings, carry):
     assert (job.status, job.carry) == (Status.NEEDS_REVIEW, carry)
     stored = last_turn(job).request["input"][0]["content"]
     assert stored[0]["type"] == "input_image"
+    part = requests.create_body(last_turn(job))["input"][0]["content"][0]
+    assert part["detail"] == "auto"
     if carry == Carry.FILES:
         [file] = sandbox.files()
-        assert file["purpose"] == "vision"
+        assert (file["purpose"], part["file_id"]) == ("vision", file["id"])
 
 
 @pytest.mark.parametrize("count", [2, 4])

@@ -30,6 +30,8 @@ from tests.factories import (
     JobTypeFactory,
     UserFactory,
     WorkspaceFactory,
+    approve,
+    walk,
 )
 from tests.processes import Installation
 
@@ -351,6 +353,18 @@ def test_wait_ends_when_a_person_is_needed(shell, ada):
     JobTypeFactory(slug="careful", lane=Lane.APPROVAL)
     said = shell("submit", "careful", "--as", "ada", "--wait", "60", "--json").json
     assert said["status"] == "needs_review"
+
+
+def test_submit_prints_what_the_person_may_see(shell, ada):
+    JobTypeFactory(slug="plain")
+    args = ("submit", "plain", "--as", "ada", "--idempotency-key", "k", "--json")
+    job = Job.objects.get(ref=shell(*args).json["ref"])
+    walk(job, Status.NEEDS_REVIEW)
+    said = shell(*args).json
+    assert (said["ref"], said["status"]) == (job.ref, "needs_review")
+    assert (said["result"], said["attempts"]) == (None, [])
+    approve(Job.objects.get(pk=job.pk))
+    assert shell(*args).json["result"]["text"] == "The answer."
 
 
 def test_wait_ends_when_its_time_is_over(shell, brief):

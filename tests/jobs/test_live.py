@@ -7,12 +7,14 @@ from types import SimpleNamespace
 import pytest
 from django.urls import reverse
 
-from jobs import live
+from jobs import lapses, live
 from jobs.models import Attempt, Live, LiveText, Review, Role, State, Status, Turn
 from jobs.provider.errors import Unavailable
 from jobs.provider.live import MOST_TEXT, Batch, _take
 from jobs.provider.live import Live as Following
-from tests.factories import NOW, JobFactory, JobTypeFactory, UserFactory, last_turn
+from reviews.actions import Ask, decide
+from reviews.models import Ruling
+from tests.factories import NOW, JobFactory, JobTypeFactory, UserFactory, last_turn, start
 
 pytestmark = pytest.mark.django_db
 
@@ -190,6 +192,17 @@ def test_two_consumers_of_one_response_write_each_event_down_once():
         live.answered(row.pk, Batch(text=text, sequence=sequence, after=after), None, now=NOW)
     row.refresh_from_db()
     assert (row.text, row.sequence) == ("One. Two.", 5)
+
+
+def test_what_a_try_before_had_written_is_not_shown_for_the_next_one():
+    job = JobFactory(status=Status.RUNNING)
+    LiveText.objects.create(turn=last_turn(job), text="Old.", began_at=NOW, updated_at=NOW)
+    lapses.deadline_passed(last_turn(job).pk, now=job.finish_by)
+    decide(job.pk, Ask(Ruling.RETRY, job.requester, job.finish_by))
+    start(job, now=job.finish_by)
+    job.refresh_from_db()
+    assert job.status == Status.RUNNING
+    assert live.written(job) is None
 
 
 class _Stream:

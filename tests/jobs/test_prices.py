@@ -26,7 +26,7 @@ from genai_prices.types import (
     Tier as Step,
 )
 
-from jobs import lapses, price_book
+from jobs import evidence, lapses, price_book
 from jobs.admin.coherence import misgivings
 from jobs.models import Attempt, Job, Price, Review, Role, State, Status, Tier, ToolFee, Turn
 from jobs.models.prices import names_of
@@ -500,6 +500,19 @@ def test_an_answer_is_priced_by_when_its_request_was_sent_and_by_its_own_count(n
     stored(model="mine", effective_from=now - timedelta(hours=3), input=9)
     job.refresh_from_db()
     assert job.cost_usd == Decimal("2.03"), "what is stored stays"
+
+
+def test_more_steps_than_are_read_are_not_charged_as_if_they_were_all(now):
+    search = {"type": "web_search_call", "status": "completed", "action": {"type": "search"}}
+    costs = []
+    for number in (evidence.MOST_TOOL_USES, evidence.MOST_TOOL_USES + 1):
+        job = JobFactory(now=now)
+        start(job, now=now)
+        finish(job, "completed", now=now, output=[search] * number)
+        job.refresh_from_db()
+        costs.append(job.cost_usd)
+    assert costs[0] is not None and costs[0] > 10
+    assert costs[1] is None
 
 
 # Cost per completed job ----------------------------------------------------------------------------

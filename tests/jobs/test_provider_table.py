@@ -496,6 +496,14 @@ def test_a_completed_response_without_a_word_is_a_warning(driver, sandbox, job):
     assert [warning["code"] for warning in job.warnings] == ["empty"]
 
 
+def test_steps_alone_are_no_result(driver, sandbox, job):
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
+    lives(sandbox, end="completed", output=[search])
+    driver.settle(job)
+    assert job.status == Status.NEEDS_REVIEW
+    assert [warning["code"] for warning in job.warnings] == ["empty"]
+
+
 def test_the_cost_is_that_of_the_usage(driver, sandbox, job):
     lives(sandbox, end="completed", usage=usage(100_000, 50_000))
     driver.settle(job)

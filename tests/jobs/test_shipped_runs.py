@@ -1,6 +1,9 @@
 """The shipped types at work, end to end against the stand-in, which makes its answers of what it is
 given."""
 
+import re
+from html import escape
+
 import pytest
 from django.core import mail
 
@@ -101,7 +104,9 @@ def test_a_refused_letter_is_not_sent_and_the_job_says_so(driver, workspace, sub
     assert mail.outbox == []
 
 
-def test_policies_are_compared_with_the_baseline_row_by_row(driver, sandbox, submit):
+def test_policies_are_compared_with_the_baseline_row_by_row(
+    driver, sandbox, workspace, submit, client
+):
     uploads = [Upload("baseline.md", BASELINE)]
     uploads += [Upload(name, text) for name, text in OTHERS.items()]
     job = driver.settle(submit("policy-comparison", uploads, baseline="baseline.md"), steps=200)
@@ -117,3 +122,9 @@ def test_policies_are_compared_with_the_baseline_row_by_row(driver, sandbox, sub
     assert any("sign in at the gate" in row["requirement"] for row in missing)
     assert "file_search_call" in result.tool_calls.values_list("kind", flat=True)
     assert sandbox.stats()["stores_made"] == 1
+    client.force_login(UserFactory(workspace=workspace, roles=[Role.REVIEWER]))
+    page = client.get(f"/jobs/{job.ref}/review/").content.decode()
+    tables = re.findall(r"<table.*?</table>", page, re.DOTALL)
+    table = max(tables, key=len)
+    assert table.count("<tr") == len(gaps) + 1
+    assert all(escape(row["requirement"], quote=False) in table for row in gaps)

@@ -213,6 +213,39 @@ def test_the_limit_of_hosted_calls_is_for_all_turns_together(driver, sandbox, ra
     assert offered == [["function", "web_search"], ["function", "web_search"], ["function"]]
 
 
+@pytest.mark.parametrize(
+    ("choice", "left"),
+    [
+        ({"type": "web_search"}, "auto"),
+        ({"type": "function", "name": "look"}, {"type": "function", "name": "look"}),
+        ("required", "required"),
+        (
+            {
+                "type": "allowed_tools",
+                "mode": "auto",
+                "tools": [{"type": "function", "name": "look"}, {"type": "web_search"}],
+            },
+            {
+                "type": "allowed_tools",
+                "mode": "auto",
+                "tools": [{"type": "function", "name": "look"}],
+            },
+        ),
+    ],
+)
+def test_no_choice_names_a_tool_that_is_used_up(driver, sandbox, ran, choice, left):
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
+    script(sandbox, [search, *asks(("look", {"what": "a"}))], final())
+    tools = [{"type": "function", "name": "look"}, {"type": "web_search"}]
+    options = {"max_tool_calls": 1, "tool_choice": choice}
+    job = JobFactory(job_type=JobTypeFactory(version__tools=tools, version__options=options))
+    driver.settle(job)
+    first, second = [turn.request for turn in Turn.objects.order_by("number")]
+    assert first["tool_choice"] == choice
+    assert [tool["type"] for tool in second["tools"]] == ["function"]
+    assert second["tool_choice"] == left
+
+
 def test_a_model_that_never_stops_asking_is_stopped_and_what_it_said_is_kept(driver, sandbox, ran):
     again = [*final("Still looking."), *asks(("look", {"what": "a"}))]
     script(sandbox, again, again, again)
@@ -496,6 +529,26 @@ def test_a_run_whose_process_died_is_not_run_again(driver, sandbox, clock, ran, 
     assert call.outcome == CallOutcome.INTERRUPTED
     assert "may have taken effect" in call.output
     assert [warning["code"] for warning in job.warnings] == ["call_in_doubt"]
+
+
+def test_what_only_reads_is_run_once_too_whoever_dies(driver, sandbox, clock, ran, monkeypatch):
+    script(sandbox, asks(("look", {"what": "tides"})), final())
+    driver.runs_tools = False
+    job = JobFactory(job_type=tools_type("look"))
+    driver.until(lambda: FunctionCall.objects.exists())
+
+    def die(*_args, **_kwargs):
+        raise SystemExit
+
+    # It has run, and nothing of that is written down.
+    with monkeypatch.context() as dying, pytest.raises(SystemExit):
+        dying.setattr(calls, "_answer", die)
+        calls.run(FunctionCall.objects.get().pk, clock=clock)
+    driver.runs_tools = True
+    driver.settle(job)
+    assert ran == [("look", "tides", 1)]
+    assert FunctionCall.objects.get().outcome == CallOutcome.INTERRUPTED
+    assert job.attempts.get().state == State.SUCCEEDED
 
 
 def test_two_workers_with_the_same_task_run_it_once(driver, sandbox, ran):

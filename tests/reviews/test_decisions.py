@@ -20,6 +20,7 @@ from jobs.models import (
     Verb,
     WebhookReceipt,
 )
+from jobs.results import evidence_hash, leaving
 from reviews.actions import Ask, NotLooked, decide
 from reviews.models import CLOSING, Decision, ReviewerNote, Ruling
 from reviews.notes import NoteMissing, write_note
@@ -216,7 +217,8 @@ def test_an_approval_names_the_content_in_its_event():
     approved = job.open_gate.content_hash
     _rule(job, Ruling.APPROVE, _person(job, Role.REVIEWER))
     event = job.events.get(verb="approved")
-    assert event.data == {"content_hash": approved, "role": "reviewer"}
+    evidence = evidence_hash(leaving(job).evidence)
+    assert event.data == {"content_hash": approved, "evidence_hash": evidence, "role": "reviewer"}
     assert (event.from_status, event.to_status) == ("needs_review", "completed")
     assert job.progress_done == job.progress_total
 

@@ -16,7 +16,8 @@ from jobs.models import Cause, Event, Job, Result, ResultEdit, Role, Status, Tur
 from jobs.reextract import re_extract
 from jobs.report import job_document
 from reviews.actions import Ask, NotLooked, ReasonUnknown, decide
-from reviews.models import REASONS, Decision, ReasonCode, Ruling
+from reviews.content import Content
+from reviews.models import REASONS, Channel, Decision, Delivery, ReasonCode, Route, Ruling
 from reviews.notes import NoteMissing
 from tests.factories import NOW, JobFactory, JobTypeFactory, UserFactory, finish, start, wants
 from tests.payloads import message
@@ -111,6 +112,7 @@ def test_both_versions_are_kept_and_the_edited_one_is_what_leaves(job, lead):
     event = job.events.get(verb=Verb.APPROVED)
     assert event.data == {
         "content_hash": edit.content_hash,
+        "evidence_hash": results.evidence_hash(leaving.evidence),
         "role": "lead",
         "edit": 1,
         "produced": looked_at,
@@ -407,6 +409,40 @@ def test_quotes_that_were_edited_out_are_not_given_along():
     assert [citation["quote"] for citation in document["citations"]] == ["The ferry runs."]
     page = client_of(job.requester).get(job.get_absolute_url()).content.decode()
     assert "The bridge is closed." not in page
+    notes_page = reverse("jobs:document_detail", args=[job.ref, 1])
+    for person, marks in ((job.requester, 0), (lead_of(job), 1)):
+        page = client_of(person).get(notes_page, {"quote": 1}).content.decode()
+        assert page.count("<mark") == marks
+
+
+def test_nothing_that_was_edited_out_leaves_as_evidence():
+    schema = {"type": "object", "properties": {"rows": {"type": "array"}}}
+    job_type = JobTypeFactory(version__output_schema=schema, check_quotes=True)
+    notes = Upload("notes.txt", b"The bridge is closed. The ferry runs.")
+    job = JobFactory(job_type=job_type, uploads=(notes,))
+    Route.objects.create(workspace=job.workspace, channel=Channel.FOLDER)
+    start(job)
+    said = ["The bridge is closed.", "The ferry runs.", "The mayor resigned."]
+    rows = [{"quote": quote} for quote in said]
+    finish(job, "completed", output=[message(json.dumps({"rows": rows}))])
+    rule(job, Ruling.APPROVE, lead_of(job), edit=json.dumps({"rows": rows[1:2]}))
+    delivery, completed = Delivery.objects.get(), job.events.order_by("seq").last()
+    content = Content(delivery, job, results.leaving(job), None, completed)
+    left = content.body().decode()
+    assert "The ferry runs." in left
+    assert "bridge" not in left and "mayor" not in left
+
+
+def test_a_source_stays_without_the_words_that_were_edited_out():
+    job = JobFactory()
+    start(job)
+    text = "The bridge is closed."
+    cited = {"type": "url_citation", "url": "https://tides.example/", "title": "Tides"}
+    note = {**cited, "start_index": 0, "end_index": len(text)}
+    finish(job, "completed", output=[message(text, annotations=[note])])
+    rule(job, Ruling.APPROVE, lead_of(job), edit="The ferry runs.")
+    [citation] = job_document(job, reader=job.requester)["result"]["citations"]
+    assert (citation["url"], citation["quote"]) == (cited["url"], "")
 
 
 def test_the_library_takes_the_edited_version(job, lead):

@@ -9,9 +9,18 @@ from standardwebhooks import Webhook
 
 from jobs import audit
 from jobs.access import Action, NotAllowed, NotNow, allowed_actions
-from jobs.models import LibraryDocument, Result, ResultFile, Review, Role, Status, Verb
+from jobs.models import (
+    Citation,
+    LibraryDocument,
+    Result,
+    ResultFile,
+    Review,
+    Role,
+    Status,
+    Verb,
+)
 from jobs.tasks import timezone as django_timezone
-from reviews import channels, deadletters, outbox, signing, tasks
+from reviews import channels, deadletters, outbox, rulings, signing, tasks
 from reviews.actions import Ask, decide
 from reviews.models import (
     Channel,
@@ -23,7 +32,17 @@ from reviews.models import (
     Route,
     Ruling,
 )
-from tests.factories import NOW, JobFactory, JobTypeFactory, UserFactory, WorkspaceFactory, approve
+from tests.factories import (
+    NOW,
+    JobFactory,
+    JobTypeFactory,
+    UserFactory,
+    WorkspaceFactory,
+    approve,
+    finish,
+    start,
+)
+from tests.payloads import message
 from tests.receiver import Receiver
 
 pytestmark = pytest.mark.django_db
@@ -126,6 +145,64 @@ def test_an_approved_result_is_posted_once_signed_and_whole(queue, workspace, ro
     assert len(receiver.got) == 1
     assert verbs(job)[-1] == Verb.DELIVERED
     assert list(audit.verify()) == []
+
+
+CITED = {"type": "url_citation", "url": "https://tides.example/", "title": "Tides"}
+
+
+def cited(workspace, **more):
+    """Completed with a source, and a warning about a step."""
+    job = JobFactory(workspace=workspace, **more)
+    start(job)
+    failed = {"type": "web_search_call", "id": "ws_1", "status": "failed"}
+    finish(job, "completed", output=[failed, message("High water.", annotations=[CITED])])
+    job.refresh_from_db()
+    if job.open_gate:
+        approve(job)
+    return job
+
+
+def other_source():
+    Citation.objects.update(url="https://elsewhere.example/")
+
+
+def no_warning():
+    Result.objects.update(warnings=[])
+
+
+@pytest.mark.parametrize("review", [Review.ALWAYS, Review.NEVER])
+@pytest.mark.parametrize("change", [other_source, no_warning])
+def test_evidence_that_is_not_what_was_let_out_does_not_leave(
+    queue, workspace, route, receiver, change, review
+):
+    job = cited(workspace, job_type=JobTypeFactory(review=review))
+    change()
+    look(queue, NOW + HOLD)
+    delivery = Delivery.objects.get()
+    assert (delivery.state, receiver.got) == (DeliveryState.DEAD, [])
+    assert "citations or warnings" in delivery.last_error
+    lead_of_it = lead(job)
+    decide(job.pk, Ask(Ruling.REOPEN, lead_of_it, NOW + HOLD, note="Look at the sources."))
+    decide(job.pk, Ask(Ruling.APPROVE, lead_of_it, NOW + HOLD))
+    look(queue, NOW + 2 * HOLD)
+    assert len(receiver.got) == 1
+
+
+def test_evidence_leaves_with_what_was_approved(queue, workspace, route, receiver):
+    cited(workspace)
+    look(queue, NOW + HOLD)
+    said = json.loads(receiver.got[0][1])["data"]["result"]
+    assert [one["url"] for one in said["citations"]] == [CITED["url"]]
+    assert [one["code"] for one in said["warnings"]] == ["tool_failed"]
+
+
+def test_what_completed_before_its_evidence_was_hashed_leaves(
+    queue, workspace, route, receiver, monkeypatch
+):
+    monkeypatch.setattr(rulings, "evidence_hash", lambda evidence: None)
+    cited(workspace)
+    look(queue, NOW + HOLD)
+    assert len(receiver.got) == 1
 
 
 def test_what_nobody_had_to_approve_leaves_without_a_decision(queue, workspace, route, receiver):
