@@ -30,6 +30,7 @@ from tests.factories import (
     JobTypeFactory,
     UserFactory,
     WorkspaceFactory,
+    walk,
 )
 from tests.processes import Installation
 
@@ -345,6 +346,14 @@ def test_the_same_key_is_the_same_job(shell, brief):
     assert (other.code, other.json["ref"]) == (0, first.json["ref"])
     assert "was used before, with another input" in other.err
     assert Job.objects.count() == 1
+
+
+def test_submit_shows_its_requester_no_result_that_waits_for_a_person(shell, brief, ada):
+    args = ("submit", "research-brief", "--as", "ada", "--idempotency-key", "k", "--json")
+    shell(*args, "--input", "topic=tides")
+    walk(Job.objects.get(), Status.NEEDS_REVIEW)
+    said = shell(*args, "--input", "topic=tides").json
+    assert (said["status"], said["result"]) == ("needs_review", None)
 
 
 def test_wait_ends_when_a_person_is_needed(shell, ada):

@@ -90,7 +90,7 @@ class Command(JobCommand):
         if options["wait"] is not None:
             self._wait(job, options["wait"])
             job.refresh_from_db()
-        document = job_document(job)
+        document = job_document(job, reader=requester)
         if options["json"]:
             self.print_json(document)
         else:
