@@ -166,6 +166,7 @@ def _filled(
                 decision,
                 id=uuid7(),
                 job=job,
+                workspace=place,
                 gate=None,
                 ruling="cancel" if number % 400 else "reopen",
                 actor=dice.choice([lead, *others]),
@@ -247,7 +248,7 @@ def pages(place: Place) -> dict[str, tuple[Any, str, dict[str, str]]]:
     url = reverse("reviews:inbox", args=[place.workspace.slug])
     gates = inbox.matching(me, place.workspace, Wanted(), now=now)
     deep = gates[gates.count() * 9 // 10]
-    late = str(Decision.objects.filter(job__workspace=place.workspace).order_by("id")[60].pk)
+    late = str(Decision.objects.filter(workspace=place.workspace).order_by("id")[60].pk)
     waits = inbox.next_for(me, place.workspace)
     assert waits is not None
     desk, onwards = (

@@ -75,6 +75,7 @@ def decide(job_id: UUID, ask: Ask) -> Decision:
             partial = ask.ruling is Ruling.APPROVE and job.open_gate is not None
             decision = Decision.objects.create(
                 job=job,
+                workspace_id=job.workspace_id,
                 gate=gate,
                 ruling=ask.ruling,
                 actor=ask.actor,

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, transaction
-from django.db.models import Count, F, Min, Q
+from django.db.models import Count, F, Min, Q, QuerySet
 from django_q.tasks import async_task
 
 from jobs import lifecycle
@@ -22,9 +22,17 @@ from jobs.access import NotAllowed, NotNow
 from jobs.ballots import ballots
 from jobs.models import Job, User, Verb
 from jobs.text import clean
-from reviews import claims
+from reviews import claims, preflight
 from reviews.actions import NEEDS_NOTE, Ask, decide
-from reviews.models import BulkAction, BulkItem, BulkState, Hindrance, Outcome, Ruling
+from reviews.models import (
+    UNDER_WAY,
+    BulkAction,
+    BulkItem,
+    BulkState,
+    Hindrance,
+    Outcome,
+    Ruling,
+)
 from reviews.notes import LONGEST_NOTE, NoteMissing
 from reviews.preflight import hindrance
 
@@ -43,6 +51,7 @@ WORK_LASTS = timedelta(seconds=8)
 #: After so many workers in a row have died on it, an item is left out.
 MOST_STRIKES = 3
 
+_NEVER_ENDED = "It was tried several times and never finished. Look at it by itself."
 _LET_GO: dict[str, Any] = {"lease_token": None, "lease_until": None}
 
 
@@ -131,7 +140,8 @@ def more_needed(items: Iterable[BulkItem]) -> dict[int, int]:
     somebody has decided it since. Those are left out for which nobody else is needed."""
     shared = {item.pk: item for item in items if item.decision is None or item.decision.partial}
     rows = Job.objects.filter(pk__in=[item.job_id for item in shared.values()])
-    jobs = {job.pk: job for job in rows.select_related("job_type", "workspace", "open_gate")}
+    rows = rows.select_related("job_type", "workspace", "open_gate").defer("input")
+    jobs = {job.pk: job for job in rows}
     given = ballots(list(jobs.values()))
     found: dict[int, int] = {}
     for item in shared.values():
@@ -148,13 +158,16 @@ def more_needed(items: Iterable[BulkItem]) -> dict[int, int]:
 
 def caution(action: BulkAction) -> Caution:
     pending = action.items.filter(outcome=Outcome.PENDING)
-    shared = more_needed(pending) if action.ruling == Ruling.APPROVE else {}
+    several = pending.filter(gate__approvals__gt=1)
+    shared = more_needed(several) if action.ruling == Ruling.APPROVE else {}
     return Caution(pending.exclude(job__warnings=[]).count(), len(shared))
 
 
 def start(action: BulkAction, user: User, *, note: str, now: datetime) -> None:
     """Begin. Raises `NotNow` where it has begun or is too old, and `NoteMissing`."""
     ruling, note = Ruling(action.ruling), str(clean(note))
+    if action.state == BulkState.LOOKING:
+        raise NotNow(f"{action.ref} is still being looked over.")
     if action.state != BulkState.PLANNED:
         raise NotNow(f"{action.ref} has begun already.")
     if now - action.created_at > PLAN_LASTS:
@@ -189,27 +202,55 @@ def revive(now: datetime) -> None:
 
 
 def work(action_id: UUID, *, clock: Callable[[], datetime]) -> None:
-    """Decide the next items. Does nothing where somebody else is at it, or it is not under way."""
+    """Decide the next items, or look the next ones over. Does nothing where somebody else is at it,
+    or it is not under way."""
     token, began = uuid.uuid4(), clock()
-    mine = BulkAction.objects.filter(pk=action_id, state=BulkState.RUNNING)
+    mine = BulkAction.objects.filter(pk=action_id, state__in=UNDER_WAY)
     free = mine.filter(Q(lease_until=None) | Q(lease_until__lte=began))
     if not free.update(lease_token=token, lease_until=began + LEASE, strikes=F("strikes") + 1):
         return
     mine = mine.filter(lease_token=token)
     action = BulkAction.objects.select_related("person", "assignee").get(pk=action_id)
+    if action.state == BulkState.LOOKING:
+        _look_over(action, mine, clock)
+        return
     items = action.items.filter(outcome=Outcome.PENDING).order_by("id")
     for number, item in enumerate(list(items[:AT_ONCE])):
         if number == 0 and action.strikes > MOST_STRIKES:
-            said = "It was tried several times and never finished. Look at it by itself."
-            _refuse(item, Hindrance.BROKEN, said)
+            _refuse(item, Hindrance.BROKEN, _NEVER_ENDED)
         elif not _carry_out(action, item, token, clock()):
             return
         if clock() - began > WORK_LASTS:
             break
     if not items.exists():
         _end(mine, BulkState.DONE, clock())
-    elif mine.update(**_LET_GO, strikes=0, next_check_at=clock() + NUDGE_AGAIN):
-        async_task(WORK, action_id=str(action_id))
+    else:
+        _goes_on(action, mine, clock())
+
+
+def _look_over(
+    action: BulkAction, mine: QuerySet[BulkAction], clock: Callable[[], datetime]
+) -> None:
+    """Look over what is next; once all are, it waits for its person. After a worker has died on it,
+    one at a time, so that the one that kills them is found."""
+    began = clock()
+    if action.strikes > MOST_STRIKES:
+        first = action.items.filter(outcome=Outcome.NEW).order_by("id")[:1]
+        BulkItem.objects.filter(pk__in=list(first.values_list("pk", flat=True))).update(
+            outcome=Outcome.REFUSED, planned=False, hindrance=Hindrance.BROKEN, said=_NEVER_ENDED
+        )
+    limit = 1 if action.strikes > 1 else preflight.PART
+    while preflight.look_over(action, now=clock(), limit=limit):
+        if clock() - began > WORK_LASTS:
+            _goes_on(action, mine, clock())
+            return
+    mine.update(state=BulkState.PLANNED, next_check_at=None, strikes=0, **_LET_GO)
+
+
+def _goes_on(action: BulkAction, mine: QuerySet[BulkAction], now: datetime) -> None:
+    """The next task goes on with it."""
+    if mine.update(**_LET_GO, strikes=0, next_check_at=now + NUDGE_AGAIN):
+        async_task(WORK, action_id=str(action.pk))
 
 
 def _carry_out(action: BulkAction, item: BulkItem, token: UUID, now: datetime) -> bool:

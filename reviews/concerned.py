@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from jobs.access import Action, allowed_actions, roles_of, who_may
-from jobs.models import Job, Membership, Role, User
+from jobs.ballots import Given, ballot
+from jobs.models import Approval, Job, Membership, Role, User
 from reviews.models import ASKS, Notice, NoticeKind, Occurrence
 
 #: Who hears of failures that are not their own.
@@ -44,13 +45,34 @@ def _asked(occurrence: Occurrence, job: Job) -> list[User]:
     """Whom a review waits for that has opened; of one that goes on, those who do not
     know that it waits for them."""
     gate, event = job.open_gate, occurrence.event
-    if gate is None or event is None or event.to_status:
+    if event is None:
+        return _judges_anew(occurrence, job)
+    if gate is None or event.to_status:
         return _judges(occurrence, job)
     if event.verb == "reassigned" and gate.assignee_id:
         return []
     told = Notice.objects.filter(job=job, done_at=None, kind__in=sorted(ASKS))
     known = set(told.values_list("person", flat=True))
     return [person for person in _judges(occurrence, job) if person.pk not in known]
+
+
+def _judges_anew(occurrence: Occurrence, job: Job) -> list[User]:
+    """Those who may decide, and were not told of this approval before, where it counts no more."""
+    if lapsed(occurrence, job) is None:
+        return []
+    told = Notice.objects.filter(job=job, kind=occurrence.kind, key=occurrence.key)
+    known = set(told.values_list("person", flat=True))
+    return [person for person in _judges(occurrence, job) if person.pk not in known]
+
+
+def lapsed(occurrence: Occurrence, job: Job) -> Given | None:
+    """The approval that an occurrence is about, where it counts no more at the open gate."""
+    given = ballot(job).lapsed
+    return next((one for one in given if occurrence.key == lapse_key(one.approval)), None)
+
+
+def lapse_key(approval: Approval) -> str:
+    return f"approval:{approval.pk}"
 
 
 def _assignee(occurrence: Occurrence, job: Job) -> list[User]:

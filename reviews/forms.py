@@ -115,6 +115,8 @@ class ReassignForm(RulingForm):
         choices += [(name, name) for name in names if name != mine]
         field = self.fields["assignee"]
         field.widget.choices = [("", "Nobody in particular"), *choices]
+        if not choices:
+            field.help_text = "There is nobody who may decide this review at its level."
         # Whoever opens this wants a change: where nobody was asked, to take it themselves.
         field.initial = "" if now_waits_for == me or mine not in names else mine
         if self.is_bound and "assignee" not in self.data:

@@ -122,7 +122,7 @@ def page(
 def _decision_rows(
     workspace: Workspace, person: User | None, ruling: Ruling | None, cursor: Cursor
 ) -> QuerySet[Decision]:
-    rows = Decision.objects.filter(job__workspace=workspace)
+    rows = Decision.objects.filter(workspace=workspace)
     if person:
         rows = rows.filter(actor=person)
     if ruling:

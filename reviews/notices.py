@@ -13,11 +13,12 @@ from django.db import transaction
 from django.db.models import F
 from django_q.tasks import async_task
 
-from jobs.models import Event, Gate, Job, User, Workspace
+from jobs.models import Approval, Event, Job, User, Workspace
 from jobs.operations.causes import ACCOUNT, explain
 from jobs.text import clipped
 from reviews import mailing, occasions, preferences
-from reviews.concerned import concerned
+from reviews.approvals import progress
+from reviews.concerned import concerned, lapse_key, lapsed
 from reviews.lines import READ_IN_REVIEW
 from reviews.models import (
     ASKS,
@@ -90,6 +91,27 @@ def take_down_mention(
         next_check_at=at,
     )
     Occurrence.objects.bulk_create([row], ignore_conflicts=True)
+
+
+def take_down_lapses(person: User, workspace: Workspace | None, *, now: datetime) -> None:
+    """Somebody has lost a right to decide, in all workspaces for None: those of their approvals at
+    open reviews may count no more. Whether that is so is asked as people are told."""
+    given = Approval.objects.filter(
+        actor=person, lapsed_at=None, gate__closed_at=None, ballot=F("gate__ballot")
+    )
+    if workspace is not None:
+        given = given.filter(gate__workspace=workspace)
+    rows = [
+        Occurrence(
+            kind=NoticeKind.NEEDS_REVIEW,
+            key=lapse_key(approval),
+            job_id=approval.gate.job_id,
+            at=now,
+            next_check_at=now,
+        )
+        for approval in given.select_related("gate")
+    ]
+    Occurrence.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def hand_out(now: datetime) -> None:
@@ -181,7 +203,7 @@ def _write(
                 event=event,
                 actor=occurrence.actor,
                 said=event.verb if event else "",
-                why=clipped(_why(kind, event, gate), 300),
+                why=clipped(_why(kind, occurrence, job), 300),
                 cause=cause,
                 due_at=gate.due_at if gate and kind in ASKS else None,
                 created_at=occurrence.at,
@@ -201,9 +223,13 @@ def _key(occurrence: Occurrence, job: Job) -> str:
     return occurrence.key
 
 
-def _why(kind: NoticeKind, event: Event | None, gate: Gate | None) -> str:
+def _why(kind: NoticeKind, occurrence: Occurrence, job: Job) -> str:
+    event, gate = occurrence.event, job.open_gate
     if kind is NoticeKind.TROUBLE and event:
         return explain(event.reason_code).text
+    if kind is NoticeKind.NEEDS_REVIEW and not event and (lost := lapsed(occurrence, job)):
+        whose = f"The approval of {lost.approval.actor} does not count any more"
+        return f"{whose}: {lost.why} {progress(job)}."
     if kind is NoticeKind.NEEDS_REVIEW and gate:
         return " ".join(str(reason.get("text", "")) for reason in gate.reasons)
     return event.reason_text if event else ""

@@ -30,7 +30,7 @@ from jobs.text import clean, clipped
 from jobs.timelimit import OverTime, time_limit
 from reviews import channels
 from reviews.content import Content, decision_on
-from reviews.models import Channel, Delivery, DeliveryState, Endpoint, Route
+from reviews.models import Channel, Delivery, DeliveryState, Endpoint, Extent, Route
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +77,15 @@ def _plan(job: Job, event: Event) -> None:
     if not job.job_type.follows:
         wanted |= Q(job_type=None)
     routes = Route.objects.filter(wanted, workspace=job.workspace_id, enabled=True)
-    rows = []
-    for route in routes.select_related("endpoint").order_by("id"):
+    rows, folders = [], set[str]()
+    for route in sorted(routes.select_related("endpoint").order_by("id"), key=_drops_a_link):
         due = event.at + timedelta(seconds=route.hold)
         for target in _targets(job, route):
+            if route.channel == Channel.FOLDER:
+                if target in folders:
+                    # Its files would have the names of those that are there.
+                    continue
+                folders.add(target)
             rows.append(
                 Delivery(
                     job=job,
@@ -99,6 +104,11 @@ def _plan(job: Job, event: Event) -> None:
                 )
             )
     Delivery.objects.bulk_create(rows)
+
+
+def _drops_a_link(route: Route) -> bool:
+    """Whether it is a file drop that gives way to one of the whole result."""
+    return route.channel == Channel.FOLDER and route.extent == Extent.LINK
 
 
 def _targets(job: Job, route: Route) -> list[str]:

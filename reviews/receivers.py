@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
+from django.utils import timezone
 
-from jobs.models import Event, Job, User, Workspace
+from jobs.models import Event, Job, Membership, User, Workspace
 from jobs.operations.health import Finding
 from jobs.signals import (
     asked_to_reopen,
@@ -28,6 +30,23 @@ def plan_deliveries(job: Job, event: Event, **kwargs: Any) -> None:
 @receiver(recorded)
 def take_down_what_happened(job: Job, event: Event, **kwargs: Any) -> None:
     notices.take_down(job, event)
+
+
+@receiver(post_save, sender=Membership)
+def ask_anew_where_a_role_was_changed(instance: Membership, created: bool, **kwargs: Any) -> None:
+    if not created:
+        notices.take_down_lapses(instance.user, instance.workspace, now=timezone.now())
+
+
+@receiver(post_delete, sender=Membership)
+def ask_anew_where_a_role_was_taken(instance: Membership, **kwargs: Any) -> None:
+    notices.take_down_lapses(instance.user, instance.workspace, now=timezone.now())
+
+
+@receiver(post_save, sender=User)
+def ask_anew_where_an_account_was_switched_off(instance: User, **kwargs: Any) -> None:
+    if not instance.is_active:
+        notices.take_down_lapses(instance, None, now=timezone.now())
 
 
 @receiver(mentioned)

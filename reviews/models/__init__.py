@@ -1,4 +1,11 @@
-from reviews.models.bulk import BulkAction, BulkItem, BulkState, Hindrance, Outcome
+from reviews.models.bulk import (
+    UNDER_WAY,
+    BulkAction,
+    BulkItem,
+    BulkState,
+    Hindrance,
+    Outcome,
+)
 from reviews.models.decisions import CLOSING, REASONS, Decision, Ruling
 from reviews.models.delivery import (
     OVER,
@@ -60,5 +67,6 @@ __all__ = [
     "Ruling",
     "SavedView",
     "Seen",
+    "UNDER_WAY",
     "address_fault",
 ]

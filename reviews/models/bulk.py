@@ -9,13 +9,19 @@ from reviews.models.decisions import Decision, Ruling
 
 
 class BulkState(models.TextChoices):
+    LOOKING = "looking", "Being looked over"  # many: by the queue, before anything can begin
     PLANNED = "planned", "Not started"  # checked, and nothing is decided yet
     RUNNING = "running", "Under way"
     DONE = "done", "Done"
     STOPPED = "stopped", "Stopped"  # by the person; what was left stays as it was
 
 
+#: States in which the queue is at it.
+UNDER_WAY = frozenset({BulkState.LOOKING, BulkState.RUNNING})
+
+
 class Outcome(models.TextChoices):
+    NEW = "new", "To look over"
     PENDING = "pending", "To do"
     DONE = "done", "Done"
     REFUSED = "refused", "Not done"
@@ -44,7 +50,8 @@ class BulkAction(DueRow):
     whom reviews are given to that are reassigned.
 
     ``query`` is the inbox's, where all that matched was meant; ``matched`` how many the person
-    meant, which may be more than there are items. It is a due row while it runs.
+    meant, which may be more than there are items. It is a due row while many are looked over, and
+    while it runs.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -68,12 +75,16 @@ class BulkAction(DueRow):
         ordering = ["-id"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(state=BulkState.RUNNING, next_check_at__isnull=False)
-                | (~Q(state=BulkState.RUNNING) & Q(next_check_at__isnull=True)),
-                name="bulk_due_iff_running",
+                condition=Q(state__in=sorted(UNDER_WAY), next_check_at__isnull=False)
+                | (~Q(state__in=sorted(UNDER_WAY)) & Q(next_check_at__isnull=True)),
+                name="bulk_due_iff_under_way",
             ),
             models.CheckConstraint(
-                condition=Q(state=BulkState.PLANNED, started_at=None, ended_at=None)
+                condition=Q(
+                    state__in=[BulkState.LOOKING, BulkState.PLANNED],
+                    started_at=None,
+                    ended_at=None,
+                )
                 | Q(state=BulkState.RUNNING, started_at__isnull=False, ended_at=None)
                 | Q(
                     state__in=[BulkState.DONE, BulkState.STOPPED],
@@ -130,7 +141,7 @@ class BulkItem(models.Model):
             models.UniqueConstraint(fields=["action", "job"], name="bulk_item_once"),
             models.CheckConstraint(
                 condition=Q(outcome=Outcome.DONE, decision__isnull=False, hindrance="")
-                | Q(outcome=Outcome.PENDING, decision=None, hindrance="")
+                | Q(outcome__in=[Outcome.NEW, Outcome.PENDING], decision=None, hindrance="")
                 | (Q(outcome=Outcome.REFUSED, decision=None) & ~Q(hindrance="") & ~Q(said="")),
                 name="bulk_item_outcome_whole",
             ),

@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from jobs.ids import uuid7
-from jobs.models import Gate, Job, ResultEdit, Role, User
+from jobs.models import Gate, Job, ResultEdit, Role, User, Workspace
 from reviews.models.reasons import ReasonCode
 
 
@@ -98,6 +98,9 @@ class Decision(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     job = models.ForeignKey(Job, models.PROTECT, related_name="decisions")
+    workspace = models.ForeignKey(
+        Workspace, models.PROTECT, related_name="+", editable=False, db_index=False
+    )
     gate = models.ForeignKey(Gate, models.PROTECT, null=True, blank=True, related_name="decisions")
     ruling = models.CharField(max_length=20, choices=Ruling)
     actor = models.ForeignKey(User, models.PROTECT, related_name="decisions")
@@ -150,7 +153,11 @@ class Decision(models.Model):
                 condition=Q(edit=None) | Q(ruling=Ruling.APPROVE), name="decision_edit_is_approved"
             ),
         ]
-        indexes = [models.Index(fields=["actor", "-id"], name="decision_by_actor")]
+        indexes = [
+            models.Index(fields=["actor", "-id"], name="decision_by_actor"),
+            # The job's own, so that the history of one workspace walks past no other's.
+            models.Index(fields=["workspace", "-id"], name="decision_by_workspace"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.ruling} by {self.actor}"

@@ -175,6 +175,9 @@ class Route(models.Model):
             wrong["job_type"] = "This type belongs to another workspace."
         if self.channel == Channel.FOLDER and not settings.FILE_DROP_ROOT:
             wrong["channel"] = "No folder is set up for it: FILE_DROP_ROOT is empty."
+        if self._same_folder().exists():
+            said = "Another file drop of this workspace writes into the same folder."
+            wrong.setdefault("job_type", said)
         if self.channel == Channel.LIBRARY and self.extent != Extent.WHOLE:
             wrong["extent"] = "The library keeps whole results."
         for address in self.addresses():
@@ -185,6 +188,21 @@ class Route(models.Model):
         if wrong:
             raise ValidationError(wrong)
         self.recipients = "\n".join(self.addresses())
+
+    def _same_folder(self) -> models.QuerySet["Route"]:
+        """Other file drops that are switched on and write under the names of this one."""
+        if self.channel != Channel.FOLDER or not self.enabled:
+            return Route.objects.none()
+        if self.job_type is None:
+            alike = Q(job_type=None) | Q(job_type__follows=False)
+        elif self.job_type.follows:
+            alike = Q(job_type=self.job_type)
+        else:
+            alike = Q(job_type=self.job_type) | Q(job_type=None)
+        drops = Route.objects.filter(
+            alike, workspace=self.workspace_id, channel=Channel.FOLDER, enabled=True
+        )
+        return drops.exclude(pk=self.pk)
 
 
 def address_fault(address: str) -> str:

@@ -17,6 +17,7 @@ from jobs.text import clean
 from reviews import bulk as bulk_actions
 from reviews import preflight
 from reviews.bulk_words import lines, offer_for, offer_of, shared_counts
+from reviews.inbox import Tab
 from reviews.models import BulkAction, BulkState, Outcome, Ruling
 from reviews.notes import NoteMissing
 from reviews.views.filters import FilterForm
@@ -36,7 +37,8 @@ def bulk_plan(request: HttpRequest, workspace: str) -> HttpResponse:
     back = reverse("reviews:inbox", args=[place.slug])
     form = FilterForm(QueryDict(query), workspace=place)
     everything, ruling = bool(request.POST.get("all")), request.POST.get("ruling", "")
-    if not form.is_valid() or ruling not in Ruling.values:
+    waits = form.is_valid() and form.on is not Tab.HISTORY
+    if not waits or ruling not in Ruling.values:
         messages.error(request, "Nothing was chosen that could be done.")
         return redirect(back)
     chosen = request.POST.getlist("job")
@@ -107,7 +109,12 @@ def _shown(
     note: str = "",
     status: int = 200,
 ) -> HttpResponse:
+    if action.state == BulkState.LOOKING:
+        return _looking(request, action)
     planned, tally = action.state == BulkState.PLANNED, bulk_actions.tally(action)
+    if "HX-Request" in request.headers and planned:
+        # It was being looked over, and is now.
+        return HttpResponse(headers={"HX-Refresh": "true"})
     items = action.items.select_related("job__job_type", "job__requester", "decision")
     items = items.defer("job__input")
     more = {}
@@ -125,7 +132,7 @@ def _shown(
         "offer": offer_for(action),
         "path": request.path,
     }
-    if "HX-Request" in request.headers and not planned:
+    if "HX-Request" in request.headers:
         return render(request, "reviews/bulk_progress.html#progress", context)
     if not planned:
         return render(request, "reviews/bulk_progress.html", context)
@@ -140,6 +147,23 @@ def _shown(
         "note": note,
     }
     return render(request, "reviews/bulk_plan.html", context, status=status)
+
+
+def _looking(request: HttpRequest, action: BulkAction) -> HttpResponse:
+    """How far the looking over of many is."""
+    number = action.items.count()
+    context = {
+        "action": action,
+        "workspace": action.workspace,
+        "offer": offer_for(action),
+        "path": request.path,
+        "number": number,
+        "looked": number - action.items.filter(outcome=Outcome.NEW).count(),
+    }
+    template = "reviews/bulk_looking.html"
+    if "HX-Request" in request.headers:
+        template = f"{template}#looking"
+    return render(request, template, context)
 
 
 def _whom(request: HttpRequest, place: Workspace, query: str) -> HttpResponse:

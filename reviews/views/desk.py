@@ -55,7 +55,7 @@ def pass_over(request: HttpRequest, workspace: str) -> HttpResponse:
         raise PermissionDenied("What waits for review is for those who review it.")
     way = Way.read(request.GET)
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    made = Decision.objects.filter(actor=user, job__workspace=found, at__gte=today)
+    made = Decision.objects.filter(actor=user, workspace=found, at__gte=today)
     wanted = wanted_on(way, found)
     left = inbox.after(user, found, wanted, way.at, now) if may_review(user, found) else None
     context = {

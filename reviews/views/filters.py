@@ -5,14 +5,14 @@ from typing import Any
 
 from django import forms
 from django.core.validators import RegexValidator
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import QueryDict
 from django.utils.http import urlencode
 
-from jobs.models import GateKind, JobType, Membership, User, Workspace
+from jobs.models import Gate, GateKind, Job, JobType, Membership, User, Workspace
 from jobs.text import clean
 from reviews.inbox import Sort, Tab, Wanted
-from reviews.models import Ruling
+from reviews.models import Decision, Ruling
 
 #: What a field of the filters is called in an address. Anything else there asks for nothing.
 FILTERS = (
@@ -123,6 +123,13 @@ class FilterForm(forms.Form):
         self._choose("type", [("", "All types"), *reversed(named.items())])
         people = Membership.objects.filter(workspace=workspace).values("user")
         self._known = User.objects.filter(pk__in=people)
+        # Whoever has left the workspace is found by what is still there of them.
+        who, here = OuterRef("pk"), {"workspace": workspace}
+        self._left: dict[str, QuerySet[Any]] = {
+            "requester": Job.objects.filter(requester=who, **here).order_by(),
+            "assignee": Gate.objects.filter(assignee=who, closed_at=None, **here).order_by(),
+            "person": Decision.objects.filter(actor=who, **here).order_by(),
+        }
         for name in ("requester", "assignee", "person"):
             self.fields[name].widget.attrs |= {"list": "people", "autocomplete": "off"}
         self.fields["reason"].widget.attrs |= {"list": "reasons", "autocomplete": "off"}
@@ -205,7 +212,8 @@ class FilterForm(forms.Form):
         username = self.cleaned_data[name].strip()
         if not username:
             return None
-        user = self._known.filter(username=username).first()
+        users = User.objects.filter(username=username)
+        user = users.filter(Q(pk__in=self._known) | Q(Exists(self._left[name]))).first()
         if user is None:
             raise forms.ValidationError(f"Nobody called “{username}” is in this workspace.")
         return user

@@ -17,7 +17,7 @@ from reviews.bulk_words import offer_of
 from reviews.history import Cursor
 from reviews.inbox import Place, Tab
 from reviews.models import SavedView
-from reviews.preflight import MOST, OFFERED
+from reviews.preflight import AT_ONCE, OFFERED
 from reviews.views.filters import FilterForm
 
 
@@ -58,7 +58,7 @@ def _found(request: HttpRequest, place: Workspace, form: FilterForm) -> dict[str
         "query": form.query,
         "after": "",
         "offered": [offer_of(ruling) for ruling in OFFERED] if decides else [],
-        "most": MOST,
+        "most": AT_ONCE,
     }
     if not form.is_valid():
         return context
@@ -93,11 +93,11 @@ def _elsewhere(user: User, place: Workspace, wanted: inbox.Wanted) -> inbox.Else
 def _how_many(
     request: HttpRequest, place: Workspace, wanted: inbox.Wanted, shown: inbox.Page
 ) -> int:
-    """How many match in all, up to one more than a bulk action takes; 0 where they are all here."""
+    """How many match in all, up to one more than are looked over at once; 0 where they are all here."""
     if not shown.next and not wanted.after:
         return 0
     every = inbox.matching(person(request), place, wanted, now=timezone.now())
-    return inbox.count(every, MOST + 1)
+    return inbox.count(every, AT_ONCE + 1)
 
 
 def _around(request: HttpRequest, place: Workspace, form: FilterForm) -> dict[str, Any]:

@@ -268,7 +268,7 @@ BREAKS = {
     # SavedView, BulkAction, BulkItem
     "saved_view_name_once": lambda: _insert_again(_saved_view()),
     "saved_view_named": lambda: _update(_saved_view(), name=""),
-    "bulk_due_iff_running": lambda: _bulk(next_check_at=NOW),
+    "bulk_due_iff_under_way": lambda: _bulk(next_check_at=NOW),
     "bulk_state_and_moments": lambda: _bulk(ended_at=NOW),
     "bulk_reassigns_to_somebody": lambda: _bulk(ruling="reassign"),
     "bulk_ruling_known": lambda: _bulk(ruling="explode"),

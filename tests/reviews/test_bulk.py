@@ -30,6 +30,10 @@ from tests.factories import (
 pytestmark = pytest.mark.django_db
 
 
+class Killed(BaseException):
+    """As if the process were gone."""
+
+
 @pytest.fixture
 def workspace():
     return WorkspaceFactory(slug="quality")
@@ -139,6 +143,97 @@ def test_all_that_match_are_taken_and_no_more_than_a_bound(
     monkeypatch.setattr(preflight, "MOST", 3)
     action = preflight.plan(ruth, workspace, Ruling.APPROVE, wanted=wanted, now=NOW)
     assert (action.matched, action.items.count()) == (4, 3)
+
+
+# Many
+
+
+@pytest.fixture
+def many(workspace, ruth, lee, waiting, monkeypatch):
+    """Five that match, which is more than are looked over at once; one of them is open with Lee."""
+    monkeypatch.setattr(preflight, "AT_ONCE", 4)
+    jobs = waiting(5)
+    claims.claim(jobs[3].open_gate, lee, now=NOW)
+    wanted = inbox.Wanted()
+    action = preflight.plan(ruth, workspace, Ruling.APPROVE, wanted=wanted, query="x", now=NOW)
+    return jobs, action
+
+
+def test_more_than_are_looked_over_at_once_are_looked_over_by_the_queue(
+    workspace, ruth, many, queued, begin
+):
+    jobs, action = many
+    assert (action.state, action.matched) == (BulkState.LOOKING, 5)
+    assert set(action.items.values_list("outcome", flat=True)) == {Outcome.NEW}
+    # What happens to one until it is looked at is seen; what comes to match later is not meant.
+    decide(jobs[0].pk, Ask(Ruling.CANCEL, jobs[0].requester, NOW))
+    JobFactory(workspace=workspace, status=Status.NEEDS_REVIEW)
+    with pytest.raises(NotNow, match="still being looked over"):
+        bulk.start(action, ruth, note="", now=NOW)
+    bulk.revive(NOW)
+    assert queued == [(bulk.WORK, {"action_id": str(action.pk)})]
+    run(action)
+    assert (action.state, action.next_check_at) == (BulkState.PLANNED, None)
+    assert why(action) == {jobs[0].ref: Hindrance.GONE, jobs[3].ref: Hindrance.HELD}
+    tally = bulk.tally(action)
+    assert (tally.able, tally.pending, tally.left_out_count) == (3, 3, 2)
+    run(begin(action, ruth))
+    assert (bulk.tally(action).done, action.state) == (3, BulkState.DONE)
+
+
+def test_looking_over_goes_on_with_the_next_task(many, queued, monkeypatch):
+    _jobs, action = many
+    monkeypatch.setattr(preflight, "PART", 2)
+    monkeypatch.setattr(bulk, "WORK_LASTS", timedelta(seconds=-1))
+    for left in (3, 1, 0):
+        run(action)
+        assert action.items.filter(outcome=Outcome.NEW).count() == left
+        assert action.state == BulkState.LOOKING and action.lease_token is None
+    assert len(queued) == 3
+    run(action)
+    assert action.state == BulkState.PLANNED
+
+
+def test_a_job_that_kills_whoever_looks_it_over_is_left_out(many, monkeypatch):
+    jobs, action = many
+    real = preflight.hindrance
+
+    def dies(job, *args):
+        if job == jobs[2]:
+            raise Killed
+        return real(job, *args)
+
+    monkeypatch.setattr(preflight, "hindrance", dies)
+    for number in range(bulk.MOST_STRIKES):
+        with pytest.raises(Killed):
+            run(action, now=NOW + bulk.LEASE * number)
+    run(action, now=NOW + bulk.LEASE * bulk.MOST_STRIKES)
+    assert action.state == BulkState.PLANNED
+    assert why(action)[jobs[2].ref] == Hindrance.BROKEN
+    assert bulk.tally(action).able == 4
+
+
+def test_who_is_no_reviewer_any_more_can_do_none_of_many(many, ruth):
+    _jobs, action = many
+    ruth.memberships.all().delete()
+    run(action)
+    assert set(why(action).values()) == {Hindrance.NOT_YOURS}
+
+
+def test_the_page_says_how_far_the_looking_over_is(client, workspace, ruth, waiting, monkeypatch):
+    monkeypatch.setattr(preflight, "AT_ONCE", 4)
+    waiting(5, now=timezone.now())
+    client.force_login(ruth)
+    page = words(post(client, "bulk_plan", all="1", ruling="approve", query=""))
+    assert "Being looked over." in page and "0 of 5" in page and "every 2s" in page
+    action = BulkAction.objects.get()
+    url = action.get_absolute_url()
+    part = client.get(url, headers={"HX-Request": "true"})
+    assert "0 of 5" in words(part) and "<h1>" not in words(part)
+    assert "still being looked over" in words(post(client, "bulk_start", action.ref))
+    tasks.work_bulk(action_id=str(action.pk))
+    assert client.get(url, headers={"HX-Request": "true"})["HX-Refresh"] == "true"
+    assert "5 match, 5 can be approved." in words(client.get(url))
 
 
 def test_another_workspaces_jobs_cannot_be_ticked(ruth, workspace, waiting):
@@ -284,10 +379,6 @@ def test_a_task_whose_lease_was_taken_over_decides_nothing_more(
     monkeypatch.setattr(bulk, "decide", slow)
     run(action)
     assert (bulk.tally(action).done, action.state) == (1, BulkState.RUNNING)
-
-
-class Killed(BaseException):
-    """As if the process were gone."""
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -471,8 +562,9 @@ def test_nothing_ticked_is_told_and_makes_nothing(client, workspace, ruth, waiti
     client.force_login(ruth)
     assert "Nothing is chosen." in words(post(client, "bulk_plan", ruling="approve"))
     assert "Nothing was chosen" in words(post(client, "bulk_plan", ruling="explode"))
-    said = words(post(client, "bulk_plan", ruling="approve", all="1", query="level=x"))
-    assert "Nothing was chosen" in said
+    for query in ("level=x", "tab=history&person=ruth"):
+        said = words(post(client, "bulk_plan", ruling="approve", all="1", query=query))
+        assert "Nothing was chosen" in said
     assert not BulkAction.objects.exists()
 
 

@@ -172,3 +172,14 @@ def test_a_reason_is_named_by_its_code(shell, job, reviewer):
     assert shell(*reject, "--reason", "mood").code == 2
     assert shell(*reject, "--reason", "unsafe").code == 0
     assert Decision.objects.get().reason_code == "unsafe"
+
+
+def test_whoever_decides_reads_of_the_job_what_they_may_read(shell, job, reviewer):
+    written = job.attempts.get().result.text
+    own = shell("decide", job.ref, "cancel", "--as", job.requester, "--json")
+    assert own.code == 0
+    assert (own.json["status"], own.json["result"], own.json["attempts"]) == ("canceled", None, [])
+    assert written not in own.out
+    other = JobFactory(status=Status.NEEDS_REVIEW, workspace=job.workspace)
+    ran = shell("decide", other.ref, "reject", "--as", reviewer, "--note", "No.", "--json")
+    assert ran.json["result"]["text"] == written

@@ -4,6 +4,8 @@ from datetime import timedelta
 
 import pytest
 from django.core.files.storage import default_storage
+from django.db import IntegrityError, connection, transaction
+from django.db.migrations.executor import MigrationExecutor
 
 from jobs import audit, lapses, outcomes, requests
 from jobs.access import NotAllowed, NotNow, may_decide
@@ -19,6 +21,7 @@ from jobs.models import (
     Status,
     Verb,
     WebhookReceipt,
+    immutable,
 )
 from jobs.results import evidence_hash, leaving
 from reviews.actions import Ask, NotLooked, decide
@@ -467,6 +470,25 @@ def test_a_decision_is_never_saved_again():
     decision.note = "Another."
     with pytest.raises(TypeError):
         decision.save()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_decisions_of_before_know_their_workspace_and_are_kept_all_the_same(transactional_db):
+    jobs = [JobFactory(status=Status.CANCELED), JobFactory(status=Status.NEEDS_REVIEW)]
+    decide(jobs[1].pk, Ask(Ruling.APPROVE, _person(jobs[1], Role.LEAD), NOW))
+    leaves = MigrationExecutor(connection).loader.graph.leaf_nodes("reviews")
+    try:
+        MigrationExecutor(connection).migrate([("reviews", "0010_bulk")])
+        # The database keeps them as it does while the site runs.
+        immutable.install()
+    finally:
+        MigrationExecutor(connection).migrate(leaves)
+    found = {decision.job: decision for decision in Decision.objects.all()}
+    assert {job: decision.workspace for job, decision in found.items()} == {
+        job: job.workspace for job in jobs
+    }
+    with pytest.raises(IntegrityError, match="never change"), transaction.atomic():
+        Decision.objects.filter(job=jobs[0]).update(note="Another.")
 
 
 def test_an_overdue_review_expires_only_where_the_type_says_so():

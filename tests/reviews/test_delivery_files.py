@@ -6,6 +6,7 @@ import os
 from email import message_from_bytes, policy
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 
@@ -14,7 +15,7 @@ from jobs.results import stored_hash
 from reviews import channels, deadletters, outbox
 from reviews.channels import email, folder
 from reviews.models import Channel, Delivery, DeliveryState, Endpoint, Extent, Route
-from tests.factories import NOW, JobFactory, UserFactory, WorkspaceFactory, approve
+from tests.factories import NOW, JobFactory, JobTypeFactory, UserFactory, WorkspaceFactory, approve
 from tests.hostile import XSS
 from tests.receiver import Receiver
 from tests.reviews.test_outbox import HOLD, Killed, look, settle
@@ -387,3 +388,32 @@ def test_the_library_takes_the_text_alone(queue, workspace):
     completed(workspace)
     look(queue, NOW + HOLD)
     assert LibraryDocument.objects.count() == 1
+
+
+# Two routes to one folder ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("extents", [("whole", "link"), ("link", "whole")])
+def test_two_file_drops_of_one_folder_write_it_once_and_whole(queue, workspace, drop, extents):
+    for extent in extents:
+        folder_route(workspace, extent=extent)
+    completed(workspace)
+    look(queue, NOW + HOLD)
+    assert Delivery.objects.get().extent == Extent.WHOLE
+    assert document(drop)["result"]["text"]
+
+
+def test_a_second_file_drop_into_a_folder_is_refused(workspace, drop):
+    job_type, other = JobTypeFactory(), JobTypeFactory()
+    kept = folder_route(workspace, job_type=job_type)
+    kept.full_clean()
+    Route(workspace=workspace, channel=Channel.FOLDER, job_type=other).full_clean()
+    Route(workspace=WorkspaceFactory(), channel=Channel.FOLDER, job_type=job_type).full_clean()
+    Route(workspace=workspace, channel=Channel.FOLDER, enabled=False).full_clean()
+    for twice in (job_type, None):
+        with pytest.raises(ValidationError, match="writes into the same folder"):
+            Route(workspace=workspace, channel=Channel.FOLDER, job_type=twice).full_clean()
+    follows = JobTypeFactory(follows=True)
+    kept.delete()
+    folder_route(workspace)
+    Route(workspace=workspace, channel=Channel.FOLDER, job_type=follows).full_clean()

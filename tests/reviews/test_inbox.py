@@ -454,6 +454,21 @@ def test_the_history_says_who_decided_what_in_which_role_and_why(client, workspa
     assert [entry.job for entry in answer.context["page"].entries] == [other]
 
 
+def test_people_who_have_left_are_found_by_what_they_did(client, workspace, reviewer, lead):
+    job, asked = waiting(workspace), waiting(workspace)
+    decide(job.pk, Ask(Ruling.REJECT, lead, NOW, note="No."))
+    stranger = UserFactory(username="stranger", workspace=WorkspaceFactory(), roles=[Role.LEAD])
+    lead.memberships.all().delete()
+    asked.requester.memberships.all().delete()
+    answer, _page = look(client, reviewer, workspace, tab="history", person="lee")
+    assert [entry.job for entry in answer.context["page"].entries] == [job]
+    answer, _page = look(client, reviewer, workspace, requester=asked.requester.username)
+    assert shown(answer) == [asked.ref]
+    for field in ({"tab": "history", "person": stranger.username}, {"requester": "lee"}):
+        _answer, page = look(client, reviewer, workspace, **field)
+        assert "is in this workspace" in page
+
+
 def test_the_history_says_what_no_longer_holds(client, workspace, lead):
     job = waiting(workspace)
     seen = job.open_gate.content_hash

@@ -86,6 +86,7 @@ def stored():
         [
             Decision(
                 job=job,
+                workspace=workspace,
                 ruling=Ruling.CANCEL,
                 actor=reviewer,
                 role=Role.REVIEWER,
@@ -235,6 +236,9 @@ def test_the_history_walks_decisions_and_the_few_events_of_reviews(many):
     workspace, reviewer = many
     decisions = history._decision_rows(workspace, None, None, history.Cursor())
     assert reads_whole(decisions[: history.PAGE]) == [], plan(decisions)
+    # Not those of all workspaces, however many others have decided since.
+    others = history._decision_rows(WorkspaceFactory(), None, None, history.Cursor())
+    assert "decision_by_workspace" in plan(others[: history.PAGE])
     for verb in (Verb.ESCALATED, Verb.EXPIRED):
         events = history._event_rows(workspace, verb, history.Cursor())[: history.PAGE]
         assert f"event_{verb}" in plan(events), plan(events)

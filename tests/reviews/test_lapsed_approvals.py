@@ -1,6 +1,7 @@
 """Approvals whose givers may not approve any more: they count no longer, and the page says whose."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.db import connection
@@ -22,14 +23,15 @@ from jobs.models import (
     Verb,
 )
 from jobs.standing import standing
-from reviews import offers
+from reviews import offers, receivers
 from reviews.actions import Ask, decide
 from reviews.approvals import standing_verdicts
-from reviews.models import Decision, Ruling
+from reviews.models import Decision, Notice, NoticeKind, Occurrence, Ruling
 from reviews.standing import review_standing
 from tests import payloads
 from tests.factories import EMAIL, NOW, JobFactory, JobTypeFactory, UserFactory, wants
 from tests.jobs.test_races import _ruling, _sorted_out, at_once
+from tests.told import tell
 
 pytestmark = pytest.mark.django_db
 
@@ -267,3 +269,79 @@ def test_a_right_that_is_lost_while_others_approve_is_there_for_all_of_the_count
         counts = Approval.objects.filter(gate__job=job, lapsed_at=None).count()
         assert (job.status, counts) in {(Status.COMPLETED, 2), (Status.NEEDS_REVIEW, 1)}
         assert Decision.objects.filter(job=job).count() == 2
+
+
+# Who hears of it ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def on_that_day(monkeypatch):
+    monkeypatch.setattr(receivers, "timezone", SimpleNamespace(now=lambda: NOW))
+
+
+def hears(person):
+    """Why a person was told, at last."""
+    tell(NOW)
+    return list(Notice.objects.filter(person=person).order_by("id").values_list("why", flat=True))
+
+
+def saved_with_another_role(person):
+    membership = person.memberships.get()
+    membership.role = Role.OPERATOR
+    membership.save()
+
+
+def taken_off(person):
+    person.memberships.get().delete()
+
+
+def switched_off(person):
+    person.is_active = False
+    person.save()
+
+
+@pytest.mark.parametrize("lose", [saved_with_another_role, taken_off, switched_off])
+def test_those_who_may_decide_hear_that_an_approval_counts_no_more(lose):
+    job = review(THREE)
+    ann, ben, cas = (someone(job) for _ in range(3))
+    approve(job, ann)
+    approve(job, ben)
+    assert len(hears(cas)) == 1
+    ben_heard, ann_heard = hears(ben), hears(ann)
+    lose(ann)
+    [why] = [one.why for one in ballot(job).lapsed]
+    said = f"The approval of {ann} does not count any more: {why} 1 of 3 approvals is given."
+    assert hears(cas)[1:] == [said]
+    # Who has approved has nothing to do.
+    assert (hears(ben), hears(ann)) == (ben_heard, ann_heard)
+    assert Notice.objects.filter(person=cas).last().kind == NoticeKind.NEEDS_REVIEW
+    cas.memberships.create(workspace=job.workspace, role=Role.AUDITOR)
+    cas.memberships.get(role=Role.AUDITOR).delete()
+    assert len(hears(cas)) == 2
+    approve(job, cas)
+    assert job.status == Status.NEEDS_REVIEW
+
+
+def test_nobody_hears_of_a_right_that_was_given_back_or_of_what_is_decided_already():
+    job, other = review(), review()
+    ann, cas = someone(job), someone(job)
+    approve(job, ann)
+    taken_off(ann)
+    Membership.objects.create(user=ann, workspace=job.workspace, role=Role.LEAD)
+    assert len(hears(cas)) == 1
+    ben, dan = someone(other), someone(other)
+    approve(other, ben)
+    approve(other, dan)
+    assert other.status == Status.COMPLETED
+    taken_off(ben)
+    assert not Occurrence.objects.filter(kind=NoticeKind.NEEDS_REVIEW).exists()
+
+
+def test_of_one_approval_that_lapsed_people_hear_once():
+    job = review()
+    ann, cas = someone(job), someone(job)
+    approve(job, ann)
+    saved_with_another_role(ann)
+    assert len(hears(cas)) == 2
+    switched_off(ann)
+    assert len(hears(cas)) == 2

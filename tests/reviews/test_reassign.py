@@ -141,6 +141,15 @@ def test_there_is_nothing_to_reassign_without_a_review(rea, job):
 # Doors ----------------------------------------------------------------------------------------
 
 
+def test_the_page_says_where_there_is_nobody_to_choose(client, job, rea):
+    operator = UserFactory(workspace=job.workspace, roles=[Role.OPERATOR])
+    client.force_login(operator)
+    url, said = reverse("reviews:job_reassign", args=[job.ref]), "There is nobody who may decide"
+    assert said not in client.get(url).content.decode()
+    rea.memberships.all().delete()
+    assert said in client.get(url).content.decode()
+
+
 def test_the_page_offers_those_who_may_oneself_first(client, job, rea, ben):
     client.force_login(rea)
     url = reverse("reviews:job_reassign", args=[job.ref])

@@ -88,7 +88,7 @@ class Command(JobCommand):
         except (NoteMissing, ReasonUnknown, BadInput, BadVerdict, BadEdit) as error:
             raise Usage(str(error)) from None
         job.refresh_from_db()
-        document = job_document(job)
+        document = job_document(job, reader=actor)
         if options["json"]:
             self.print_json(document)
         else:
