@@ -304,6 +304,8 @@ def _kind_of_question(asked: Asked) -> type[Question]:
     if asked.kind in ("integer", "number"):
         return Number
     if asked.kind == "string":
+        if asked.schema.get("format") in Line.formats:
+            return Line
         is_long = (asked.number("maxLength") or 0) > LINE_LENGTH
         return Text if is_long or asked.schema.get("format") in _LONG_FORMATS else Line
     if listed and asked.item_options:

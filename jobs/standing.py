@@ -205,7 +205,13 @@ def _completed(job: Job, events: Sequence[Event]) -> Standing:
         detail = f"{approved.actor_name} approved what it did outside."
     else:
         detail = "It needed no review."
-    return Standing("It is done.", detail, "", since=job.settled_at)
+    count = len(job.warnings)
+    headline = (
+        "It is done."
+        if not count
+        else f"It is done, with {'a warning' if count == 1 else f'{count} warnings'}."
+    )
+    return Standing(headline, detail, "", since=job.settled_at)
 
 
 def _let_act(event: Event) -> bool:

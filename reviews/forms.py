@@ -52,6 +52,9 @@ class RulingForm(forms.Form):
         note.help_text = _READERS.get(ruling, "It stays in the job's history.")
         # The rule is the domain's; this is only how the field says it.
         note.widget.attrs["required"] = self.needs_note
+        # Where only words are missing, they can be written at once.
+        if self.needs_note and not str(self.data.get("note", "")).strip():
+            note.widget.attrs["autofocus"] = True
         if not (codes := REASONS.get(ruling)):
             del self.fields["reason"]
         elif isinstance(reason := self.fields["reason"], forms.ChoiceField):

@@ -9,7 +9,8 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.mail import EmailMessage
 from django.core.validators import validate_email
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from jobs import outbound, signals
 from jobs.models import CallEffect, Job
@@ -19,21 +20,31 @@ from jobs.tools.registry import ToolContext, ToolProblem, tool
 OURS = ("job.", "endpoint.")
 
 
+def _address(text: str) -> str:
+    """Known before a person approves the call: an approval is spent on what can be sent."""
+    address = text.strip()
+    try:
+        validate_email(address)
+    except ValidationError:
+        raise PydanticCustomError(
+            "address", "{text} is no e-mail address", {"text": text}
+        ) from None
+    if not address.isascii():
+        said = "{text} has letters that look like others: write its domain as xn--…"
+        raise PydanticCustomError("address", said, {"text": text})
+    return address
+
+
 @tool(effect=CallEffect.WRITE, title="Send an e-mail", seconds=30)
 def send_email(
     context: ToolContext,
-    to: Annotated[str, Field(description="One e-mail address.", max_length=254)],
+    to: Annotated[
+        str, Field(description="One e-mail address.", max_length=254), AfterValidator(_address)
+    ],
     subject: Annotated[str, Field(min_length=1, max_length=200)],
     body: Annotated[str, Field(description="Plain text.", min_length=1, max_length=50_000)],
 ) -> Any:
     """Send an e-mail. A person reads it first, and may change it or refuse it."""
-    address = to.strip()
-    try:
-        validate_email(address)
-    except ValidationError:
-        raise ToolProblem(f"{to} is no e-mail address.") from None
-    if not address.isascii():
-        raise ToolProblem(f"{to} has letters that look like others: write its domain as xn--….")
     if "\n" in subject or "\r" in subject:
         raise ToolProblem("A subject is one line.")
     # The same call names the same message, so that a receiver knows it again.
@@ -42,11 +53,11 @@ def send_email(
         subject,
         body,
         settings.DEFAULT_FROM_EMAIL,
-        [address],
+        [to],
         headers={"Message-ID": message_id, "X-Jobsite-Job": context.job.ref},
     )
     message.send()
-    return {"sent": True, "to": address}
+    return {"sent": True, "to": to}
 
 
 @tool(effect=CallEffect.WRITE, title="Post to a webhook", seconds=30)

@@ -8,11 +8,12 @@ from django.utils import timezone
 from playwright.sync_api import expect
 
 from jobs.documents import Upload
-from jobs.models import Gate, Role, Status, User
+from jobs.models import Gate, Job, Role, Status, User
 from reviews.models import Decision, ReviewerNote, Seen
 from tests.browser import DESK, PHONE, faults
 from tests.factories import JobFactory, JobTypeFactory, WorkspaceFactory, finish, start
 from tests.payloads import message
+from tests.told import tell
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -393,3 +394,19 @@ def test_on_a_phone_without_javascript_it_is_taken_ticked_and_decided(workspace,
     page.get_by_role("button", name="Approve").click()
     expect(page.get_by_role("heading", name="All done")).to_be_visible()
     assert Decision.objects.get().job == job
+
+
+def test_on_a_phone_no_word_is_broken_and_the_frame_leaves_room(workspace, visit):
+    for _ in range(12):
+        JobFactory(workspace=workspace, status=Status.NEEDS_REVIEW, now=timezone.now())
+    tell(timezone.now())
+    page = visit("ruth", viewport=PHONE).page
+    page.goto(f"/jobs/{Job.objects.earliest('id').ref}/review/")
+    ready(page)
+    brand, bell = page.locator(".brand").bounding_box(), page.locator("#bell").bounding_box()
+    assert abs(brand["y"] + brand["height"] / 2 - bell["y"] - bell["height"] / 2) < 4
+    assert page.locator(".bell-count").inner_text() == "11"
+    assert page.locator(".bell-count").bounding_box()["height"] < 24
+    buttons = page.locator(".verbs-buttons .btn").all()
+    assert {round(button.bounding_box()["height"]) for button in buttons} == {36}
+    assert faults(page) == []

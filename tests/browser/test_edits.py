@@ -92,7 +92,8 @@ def test_what_does_not_fit_is_said_at_its_field(desk, visit):
     page.get_by_label("Title").fill("The ferry")
     page.get_by_label("Cost").fill("much")
     page.get_by_role("button", name="Approve with edits").click()
-    expect(page.get_by_text("It must be JSON, as it was: 12")).to_be_visible()
+    expect(page.get_by_text("It must be JSON, as it was: 12")).to_be_in_viewport()
+    expect(page.get_by_role("alert")).to_be_focused()
     expect(page.get_by_label("Title")).to_have_value("The ferry")
     assert faults(page) == []
     tolerates(ruth, 422)

@@ -68,6 +68,7 @@ TITLED = {"oneOf": [{"const": 1, "title": "One"}, {"const": 2, "title": "Two"}]}
         (DAY, Line, "date"),
         (MOMENT, Line, "datetime-local"),
         (MAIL, Line, "email"),
+        ({**MAIL, "maxLength": 254}, Line, "email"),
         (ADDRESS, Line, "url"),
         (WHOLE, Number, "number"),
         ({"type": "number"}, Number, "number"),

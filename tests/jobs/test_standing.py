@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from jobs import outcomes
-from jobs.models import GateKind, Lane, Review, Status
+from jobs.models import GateKind, Job, Lane, Review, Status
 from jobs.provider.errors import NotStarted
 from jobs.standing import standing, steps
 from reviews.actions import Ask, decide
@@ -131,6 +131,20 @@ def test_a_completed_job_names_who_approved_it_or_that_nobody_had_to():
     assert stands(JobFactory(status=Status.COMPLETED)).detail.endswith("approved it.")
     unseen = JobFactory(status=Status.COMPLETED, job_type=JobTypeFactory(review=Review.NEVER))
     assert stands(unseen).detail == "It needed no review."
+
+
+@pytest.mark.parametrize(
+    ("warnings", "sentence"),
+    [
+        ([], "It is done."),
+        (["A quote was not found."], "It is done, with a warning."),
+        (["A quote was not found.", "No e-mail left."], "It is done, with 2 warnings."),
+    ],
+)
+def test_a_completed_job_does_not_hide_that_there_are_warnings(warnings, sentence):
+    job = JobFactory(status=Status.COMPLETED)
+    Job.objects.filter(pk=job.pk).update(warnings=warnings)
+    assert stands(job).sentence == sentence
 
 
 def test_a_failed_job_says_why_and_what_to_do():

@@ -278,11 +278,12 @@ def test_who_approves_after_an_edit_begins_from_it():
     assert refused.state == CallState.ANSWERED
 
 
-def test_arguments_that_cannot_be_taken_are_no_approval():
+@pytest.mark.parametrize("arguments", ["{}", json.dumps({**EMAIL, "to": "nobody"})])
+def test_arguments_that_cannot_be_taken_are_no_approval(arguments):
     job = _call()
     [ann] = _people(job, 1)
     with pytest.raises(BadVerdict):
-        _rule(job, Ruling.APPROVE, ann, verdicts={1: Verdict(arguments="{}")})
+        _rule(job, Ruling.APPROVE, ann, verdicts={1: Verdict(arguments=arguments)})
     assert not Approval.objects.exists()
     assert job.open_gate.given == 0
 

@@ -662,7 +662,7 @@ def test_a_problem_stands_at_its_field_and_nothing_typed_is_lost():
     page = answer.content.decode()
     assert answer.status_code == 422
     assert "The &lt;ferry&gt;" in page and "Mine." in page
-    assert f'id="{names["cost"]}-error"' in page
+    assert f'id="{names["cost"]}-error" tabindex="-1" autofocus' in page
     typed[names["cost"]] = "12"
     page = client.post(verb(job, Ruling.APPROVE), posted(job, **typed)).content.decode()
     assert f'id="{names["risk"]}-error"' in page
@@ -731,6 +731,8 @@ def test_the_difference_from_the_attempt_before_is_on_the_page(job, lead):
     assert "Against attempt 1" in page
     assert "1 of 3 rounds" in page
     assert '<ins><span class="visually-hidden"> added: </span>' in page
+    assert page.count('id="changes"') == 1
+    assert page.index('id="changes"') < page.index('id="result"')
 
 
 def test_a_reason_is_chosen_on_the_page(job, lead):

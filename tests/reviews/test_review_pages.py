@@ -1,5 +1,6 @@
 """The review page, and the one door of every ruling."""
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -299,6 +300,7 @@ def test_what_cannot_be_undone_is_asked_again_with_the_words_kept(client, job, r
     answer = press(client, reviewer, job, ruling, "Not our topic.", ask="first", next=INBOX)
     assert answer.status_code == 200
     assert "Not our topic." in said(answer)
+    assert "autofocus" not in said(answer)
     assert f'value="{job.open_gate.content_hash}"' in said(answer)
     assert f'value="{INBOX}"' in said(answer)
     assert not Decision.objects.exists()
@@ -308,6 +310,7 @@ def test_what_cannot_be_undone_is_asked_again_with_the_words_kept(client, job, r
 def test_what_needs_words_asks_for_them_only_where_none_came(client, job, reviewer, ruling):
     answer = press(client, reviewer, job, ruling, "  ", ask="words", next=INBOX)
     assert answer.status_code == 200
+    assert re.search(r"<textarea name=\"note\"[^>]* autofocus", said(answer))
     assert not Decision.objects.exists()
     answer = press(client, reviewer, job, ruling, "Name the year.", ask="words", next=INBOX)
     assert (answer.status_code, answer.url) == (302, INBOX)
