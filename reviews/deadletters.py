@@ -12,8 +12,8 @@ from jobs.access import NotAllowed, NotNow, roles_of
 from jobs.lifecycle import Reason
 from jobs.models import Job, Role, Status, User, Verb, Workspace
 from jobs.text import clean
+from reviews.deliveries import KEEPS_TRYING, about, said
 from reviews.models import Delivery, DeliveryState, Endpoint
-from reviews.outbox import KEEPS_TRYING, about, said
 
 #: Roles that see where the results of a workspace go.
 SEES = frozenset({Role.OPERATOR, Role.ADMIN, Role.AUDITOR, Role.LEAD})

@@ -1,5 +1,4 @@
-"""What leaves the building: planned with the completion of a job, sent at least once, never after
-a stop.
+"""Sends what was planned to leave (`deliveries`): at least once, and never after a stop.
 
 A delivery is claimed with a lease, begun under the job's row, sent outside of any transaction, and
 written back. Whoever dies before it began has sent nothing; whoever dies after that leaves it *being
@@ -17,28 +16,26 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import F
 from django.db.models.functions import Coalesce
 from django_q.tasks import async_task
 
 from jobs import lifecycle
 from jobs.access import Action, NotNow, permission
-from jobs.lifecycle import Reason
-from jobs.models import Event, Job, Status, Verb
+from jobs.models import Job, Status, Verb
 from jobs.results import evidence_hash, leaving
 from jobs.text import clean, clipped
 from jobs.timelimit import OverTime, time_limit
 from reviews import channels
 from reviews.content import Content, decision_on
-from reviews.models import Channel, Delivery, DeliveryState, Endpoint, Extent, Route
+from reviews.deliveries import over, record, said, targets
+from reviews.models import Channel, Delivery, DeliveryState, Endpoint, Route
 
 logger = logging.getLogger(__name__)
 
 DELIVER = "reviews.tasks.deliver"
 #: Seconds. The pause after the n-th try in a row that failed; the last one repeats.
 PAUSES = (5, 30, 120, 600, 3600, 3 * 3600, 6 * 3600, 12 * 3600)
-#: How long after the first try is due, or after a person's retry, it is given up.
-KEEPS_TRYING = timedelta(days=3)
 #: The longest that an endpoint which fails is left alone.
 LONGEST_REST = timedelta(minutes=10)
 #: A delivery whose task was lost is handed out again after this.
@@ -59,103 +56,6 @@ class _Stopped(Exception):
 
 class _Refused(Exception):
     """It must not leave as it is."""
-
-
-# Planned and stopped: in the transaction of whatever happened to the job ---------------------------
-
-
-def follow(job: Job, event: Event) -> None:
-    """Plan what leaves a job that has completed, and stop what waits of one that no longer is."""
-    if event.to_status == Status.COMPLETED:
-        _plan(job, event)
-    elif event.from_status == Status.COMPLETED and event.to_status:
-        _stop(job, event)
-
-
-def _plan(job: Job, event: Event) -> None:
-    wanted = Q(job_type=job.job_type)
-    if not job.job_type.follows:
-        wanted |= Q(job_type=None)
-    routes = Route.objects.filter(wanted, workspace=job.workspace_id, enabled=True)
-    rows, folders = [], set[str]()
-    for route in sorted(routes.select_related("endpoint").order_by("id"), key=_drops_a_link):
-        due = event.at + timedelta(seconds=route.hold)
-        for target in _targets(job, route):
-            if route.channel == Channel.FOLDER:
-                if target in folders:
-                    # Its files would have the names of those that are there.
-                    continue
-                folders.add(target)
-            rows.append(
-                Delivery(
-                    job=job,
-                    completion=event.seq,
-                    route=route,
-                    channel=route.channel,
-                    endpoint=route.endpoint,
-                    target=target,
-                    extent=route.extent,
-                    content_hash=event.data.get("content_hash") or "unknown",
-                    unreviewed=event.verb != Verb.APPROVED,
-                    facts={"cost_usd": None if job.cost_usd is None else str(job.cost_usd)},
-                    created_at=event.at,
-                    next_check_at=due,
-                    give_up_at=due + KEEPS_TRYING,
-                )
-            )
-    Delivery.objects.bulk_create(rows)
-
-
-def _drops_a_link(route: Route) -> bool:
-    """Whether it is a file drop that gives way to one of the whole result."""
-    return route.channel == Channel.FOLDER and route.extent == Extent.LINK
-
-
-def _targets(job: Job, route: Route) -> list[str]:
-    match route.channel:
-        case Channel.EMAIL:
-            requester = [job.requester.email] if route.to_requester else []
-            return list(dict.fromkeys([*route.addresses(), *requester]))
-        case Channel.WEBHOOK:
-            assert route.endpoint is not None
-            return [route.endpoint.url]
-        case Channel.LIBRARY:
-            return [job.workspace.slug]
-        case _:
-            return [f"{job.workspace.slug}/{job.job_type.slug}"]
-
-
-def _stop(job: Job, event: Event) -> None:
-    rows = Delivery.objects.filter(job=job, state__in=[DeliveryState.WAITING, DeliveryState.DEAD])
-    text = f"{event.get_verb_display()} by {event.actor_name} before it left."
-    stopped = rows.update(last_error=text, **_over(DeliveryState.STOPPED, event.at))
-    if stopped:
-        said = "One delivery was stopped" if stopped == 1 else f"{stopped} deliveries were stopped"
-        reason = Reason("delivery_stopped", f"{said} before anything had left.")
-        lifecycle.record(job, Verb.DELIVERY_STOPPED, now=event.at, reason=reason)
-
-
-def why_not_reopened(job: Job) -> str:
-    """What keeps a completed job from going back to review, or ""."""
-    left = Delivery.objects.filter(job=job).filter(
-        Q(state__in=[DeliveryState.DELIVERED, DeliveryState.SENDING]) | Q(in_doubt=True)
-    )
-    first = left.order_by("ended_at", "id").first()
-    if first is None:
-        return ""
-    where = said(first)
-    if first.state == DeliveryState.DELIVERED and first.ended_at:
-        at = f"{first.ended_at:%H:%M:%S} UTC on {first.ended_at:%d %b %Y}"
-        return f"it has left the building already: {where}, at {at}."
-    if first.state == DeliveryState.SENDING:
-        return f"it is leaving the building just now: {where}."
-    return f"it may have left the building: {where}. What became of that is not known."
-
-
-def said(delivery: Delivery) -> str:
-    """Where it goes, as far as everybody may know."""
-    host = f" to {delivery.host}" if delivery.host else ""
-    return f"{delivery.get_channel_display()}{host}"
 
 
 # Handed out: from each sweep's look around ------------------------------------------------------------
@@ -262,12 +162,12 @@ def _begin(pk: UUID, token: UUID, *, now: datetime) -> Content | None:
         try:
             content = _checked(job, row)
         except _Stopped as error:
-            ours.update(last_error=str(error), **_over(DeliveryState.STOPPED, now))
-            _record(job, row, Verb.DELIVERY_STOPPED, str(error), now=now)
+            ours.update(last_error=str(error), **over(DeliveryState.STOPPED, now))
+            record(job, row, Verb.DELIVERY_STOPPED, str(error), now=now)
             return None
         except _Refused as error:
-            ours.update(last_error=str(error), **_over(DeliveryState.DEAD, now))
-            _record(job, row, Verb.DELIVERY_FAILED, str(error), now=now)
+            ours.update(last_error=str(error), **over(DeliveryState.DEAD, now))
+            record(job, row, Verb.DELIVERY_FAILED, str(error), now=now)
             return None
         begun: dict[str, Any] = {
             "state": DeliveryState.SENDING,
@@ -325,7 +225,7 @@ def _leads_there(route: Route, job: Job, row: Delivery) -> bool:
     """Whether a route that was changed since still goes where this was to go."""
     if (route.channel, route.endpoint_id) != (row.channel, row.endpoint_id):
         return False
-    return row.channel != Channel.EMAIL or row.target in _targets(job, route)
+    return row.channel != Channel.EMAIL or row.target in targets(job, route)
 
 
 def _to_requester(row: Delivery) -> bool:
@@ -345,13 +245,13 @@ def _delivered(row: Delivery, receipt: str, *, now: datetime) -> None:
                 in_doubt=False,
                 failures=0,
                 last_error="",
-                **_over(DeliveryState.DELIVERED, now),
+                **over(DeliveryState.DELIVERED, now),
             )
         )
         if not moved:
             logger.warning("delivery %s was written down already", row.pk)
             return
-        _record(job, row, Verb.DELIVERED, f"{said(row)}.", now=now)
+        record(job, row, Verb.DELIVERED, f"{said(row)}.", now=now)
     if row.endpoint_id:
         Endpoint.objects.filter(pk=row.endpoint_id, failures__gt=0).update(
             failures=0, failing_since=None, last_error="", rest_until=None
@@ -381,10 +281,10 @@ def _failed(row: Delivery, error: channels.Passing, *, token: UUID | None, now: 
                 next_check_at=next_at,
             )
             return
-        ours.update(**changes, **_over(DeliveryState.DEAD, now))
+        ours.update(**changes, **over(DeliveryState.DEAD, now))
         # What the receiver said stays with the delivery: the chain is for good, and requesters read it.
         text = f"given up after {failures + 1} tries."
-        _record(job, row, Verb.DELIVERY_FAILED, text, now=now)
+        record(job, row, Verb.DELIVERY_FAILED, text, now=now)
 
 
 def _given_up(row: Delivery, error: channels.Permanent, *, token: UUID, now: datetime) -> None:
@@ -397,11 +297,11 @@ def _given_up(row: Delivery, error: channels.Permanent, *, token: UUID, now: dat
             in_doubt=row.in_doubt,
             failures=F("failures") + 1,
             last_error=clean(str(error)),
-            **_over(DeliveryState.DEAD, now),
+            **over(DeliveryState.DEAD, now),
         )
         if moved:
             text = "refused, and not tried again."
-            _record(job, row, Verb.DELIVERY_FAILED, text, now=now)
+            record(job, row, Verb.DELIVERY_FAILED, text, now=now)
 
 
 def _endpoint_failed(
@@ -443,23 +343,3 @@ def pause(failures: int, *, after: float | None = None, chance: float | None = N
     planned = PAUSES[min(failures, len(PAUSES)) - 1]
     jitter = random.random() if chance is None else chance  # noqa: S311 - spreads load
     return timedelta(seconds=max(planned * (1 + jitter / 5), after or 0))
-
-
-def _over(state: DeliveryState, now: datetime) -> dict[str, Any]:
-    return {"state": state, "ended_at": now, "next_check_at": None, **lifecycle.LET_GO}
-
-
-def _record(job: Job, row: Delivery, verb: Verb, text: str, *, now: datetime) -> None:
-    where = said(row)
-    reason = Reason(verb.value, text if text.startswith(where) else f"{where}: {text}")
-    lifecycle.record(job, verb, now=now, reason=reason, data=about(row))
-
-
-def about(row: Delivery) -> dict[str, Any]:
-    """What an event says of a delivery: no address, which the chain would keep for good."""
-    return {
-        "delivery": str(row.pk),
-        "channel": row.channel,
-        "host": row.host,
-        "content_hash": row.content_hash,
-    }

@@ -17,14 +17,14 @@ from jobs.signals import (
     looked_around,
     recorded,
 )
-from reviews import bulk, dispatch, ladder, mailing, notices, outbox, signing
+from reviews import bulk, deliveries, dispatch, ladder, mailing, notices, outbox, signing
 from reviews.models import Decision, ReviewerNote
 from reviews.signals import mentioned
 
 
 @receiver(recorded)
 def plan_deliveries(job: Job, event: Event, **kwargs: Any) -> None:
-    outbox.follow(job, event)
+    deliveries.follow(job, event)
 
 
 @receiver(recorded)
@@ -58,7 +58,7 @@ def take_down_a_mention(
 
 @receiver(asked_to_reopen)
 def say_what_has_left(job: Job, **kwargs: Any) -> str:
-    return outbox.why_not_reopened(job)
+    return deliveries.why_not_reopened(job)
 
 
 @receiver(asked_to_sign)

@@ -8,13 +8,14 @@ from playwright.sync_api import expect
 
 from jobs.models import Role, Status
 from reviews import outbox
+from reviews.deliveries import KEEPS_TRYING
 from reviews.models import Channel, Delivery, DeliveryState, Endpoint, Route
 from tests.browser import PHONE, faults
 from tests.factories import NOW, JobFactory, WorkspaceFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-LATER = NOW + outbox.KEEPS_TRYING
+LATER = NOW + KEEPS_TRYING
 
 
 def pictured(page, name):

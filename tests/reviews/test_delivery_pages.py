@@ -14,13 +14,14 @@ from jobs.models import Role, Status, SweepSlot, Verb
 from jobs.operations import overview, snapshot
 from jobs.operations.health import Level
 from reviews import deadletters, outbox, signing
+from reviews.deliveries import KEEPS_TRYING
 from reviews.models import Channel, Delivery, DeliveryState, Endpoint, Extent, Route
 from tests.factories import NOW, JobFactory, JobTypeFactory, UserFactory, WorkspaceFactory
 from tests.receiver import Receiver
 
 pytestmark = pytest.mark.django_db
 
-LATER = NOW + outbox.KEEPS_TRYING
+LATER = NOW + KEEPS_TRYING
 
 
 @pytest.fixture(autouse=True)

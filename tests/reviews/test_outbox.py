@@ -554,7 +554,7 @@ DEATHS = {
     "as it begins to send": (lambda m: m.setattr(channels, "send", _dies), 0),
     "with the answer in its hands": (_sends_and_dies, 1),
     "before it writes": (lambda m: m.setattr(outbox, "_delivered", _dies), 1),
-    "while it writes": (lambda m: m.setattr(outbox, "_record", _dies), 1),
+    "while it writes": (lambda m: m.setattr(outbox, "record", _dies), 1),
 }
 
 
