@@ -60,7 +60,7 @@ REVIEW_LAYERS = [
         "saved",
         "signing",
     },
-    {"channels", "inbox", "lines", "notes", "rulings", "seen"},
+    {"channels", "deliveries", "inbox", "lines", "notes", "rulings", "seen"},
     {"composing", "outbox"},
     {"deadletters", "dispatch", "mailing"},
     {"actions", "notices"},
@@ -73,6 +73,7 @@ RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 OWN_STATES = {
     "jobs.calls": ("FunctionCall",),
     "jobs.copies": ("rows.", "ProviderStore."),
+    "reviews.deliveries": ("rows.",),
     "reviews.outbox": ("ours.", "rows.", "Delivery"),
     "reviews.deadletters": ("Delivery",),
     "reviews.bulk": ("planned.", "rows."),
