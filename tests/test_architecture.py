@@ -75,7 +75,8 @@ OWN_STATES = {
     "jobs.copies": ("rows.", "ProviderStore."),
     "reviews.outbox": ("ours.", "rows.", "Delivery"),
     "reviews.deadletters": ("Delivery",),
-    "reviews.bulk": ("planned.", "rows."),
+    "reviews.bulk": ("planned.", "rows.", "mine."),
+    "reviews.preflight": ("BulkAction",),
 }
 
 #: Decide by what they are given: no requests, no queries, nothing above them.
