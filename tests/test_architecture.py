@@ -76,7 +76,8 @@ OWN_STATES = {
     "reviews.deliveries": ("rows.",),
     "reviews.outbox": ("ours.", "rows.", "Delivery"),
     "reviews.deadletters": ("Delivery",),
-    "reviews.bulk": ("planned.", "rows."),
+    "reviews.bulk": ("planned.", "rows.", "mine."),
+    "reviews.preflight": ("BulkAction",),
 }
 
 #: Decide by what they are given: no requests, no queries, nothing above them.
