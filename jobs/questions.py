@@ -197,7 +197,7 @@ class Choice(Question):
         if self.must and len(choices) <= MOST_RADIOS:
             self.widget = forms.RadioSelect(choices=choices)
         else:
-            first = ("", "Choose one" if self.must else "–")
+            first = ("", "Choose one" if self.must else "Nothing chosen")
             self.widget = forms.Select(choices=[first, *choices])
         if self.must and len(self.values) == 1:
             self.initial = next(iter(self.values))

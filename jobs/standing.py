@@ -168,6 +168,9 @@ def _under_review(job: Job, gate: Gate | None, *, now: datetime) -> Standing:
     elif gate.kind == GateKind.TOOL_CALL:
         sentence = f"It wants to do something outside, and waits for {who}."
         then = "Once that is decided it goes on by itself. Nothing has been done yet."
+    elif any(reason["code"] == Verb.REOPENED for reason in gate.reasons):
+        sentence = f"It was reopened, and waits for {who}."
+        then = "Until that is decided, the result is not shown here."
     else:
         sentence = f"The result is ready and waits for {who}."
         then = "Once it is approved, the result appears here."

@@ -134,6 +134,11 @@ class NoteForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 2, "required": True}),
     )
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # It comes back without words alone: they can be written at once.
+        self.fields["text"].widget.attrs["autofocus"] = self.is_bound
+
 
 def reason_groups(rulings: Iterable[Ruling]) -> list[tuple[str, list[tuple[str, str]]]]:
     """The reasons of several rulings, for one field: by what they are reasons for."""

@@ -27,10 +27,10 @@ def _address(text: str) -> str:
         validate_email(address)
     except ValidationError:
         raise PydanticCustomError(
-            "address", "{text} is no e-mail address", {"text": text}
+            "address", "“{text}” is no e-mail address", {"text": text}
         ) from None
     if not address.isascii():
-        said = "{text} has letters that look like others: write its domain as xn--…"
+        said = "“{text}” has letters that look like others: write its domain as xn--…"
         raise PydanticCustomError("address", said, {"text": text})
     return address
 

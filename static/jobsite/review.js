@@ -7,7 +7,7 @@
   if (!label || !fields.length) return;
   const plain = label.textContent;
   // What comes back with a problem was edited already.
-  const begun = Boolean(document.querySelector("details.edit[open]"));
+  const begun = Boolean(document.querySelector("details.edit[open], .call > [role=alert]"));
 
   function say() {
     const edited = begun || [...fields].some((field) => field.value !== field.defaultValue);

@@ -133,6 +133,15 @@ def test_a_completed_job_names_who_approved_it_or_that_nobody_had_to():
     assert stands(unseen).detail == "It needed no review."
 
 
+def test_a_job_that_was_reopened_does_not_read_like_a_new_one():
+    job = JobFactory(status=Status.COMPLETED)
+    lead = UserFactory(workspace=job.workspace, roles=["lead"])
+    decide(job.pk, Ask(Ruling.REOPEN, lead, NOW, note="A quote is disputed."))
+    said = stands(job)
+    assert said.sentence == "It was reopened, and waits for a reviewer."
+    assert said.detail == "A quote is disputed."
+
+
 @pytest.mark.parametrize(
     ("warnings", "sentence"),
     [

@@ -135,7 +135,7 @@ def test_a_long_output_is_cut_and_says_so(job, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"to": "nobody"}, "nobody is no e-mail address"),
+        ({"to": "nobody"}, "“nobody” is no e-mail address"),
         ({"to": "a@example.com\nBcc: b@example.com"}, "is no e-mail address"),
         ({"to": "a@example.com, b@example.com"}, "is no e-mail address"),
         ({"to": "a@ex\u0430mple.com"}, "letters that look like others"),

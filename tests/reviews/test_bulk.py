@@ -581,6 +581,7 @@ def test_a_missing_note_is_asked_for_and_begins_nothing(client, workspace, ruth,
     answer = post(client, "bulk_start", action.ref, note=" ")
     assert answer.status_code == 422
     assert "Reject needs a note that says why." in words(answer)
+    assert " required autofocus>" in answer.content.decode()
     assert BulkAction.objects.get().state == BulkState.PLANNED
 
 

@@ -117,6 +117,7 @@ def test_skipping_writes_nothing_and_passes_over_what_somebody_else_has_open(
     answer = client.get(answer.context["on_url"], follow=True)
     assert "You are through" in said(answer)
     assert answer.context["left"] == page_of(waiting[0])
+    assert "Back to the last one" in said(answer)
 
 
 def test_back_leads_through_what_one_was_at_decided_or_not(client, waiting, reviewer):

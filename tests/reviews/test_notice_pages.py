@@ -282,3 +282,11 @@ def test_what_is_meant_for_one_person_cannot_be_switched_off():
     assert How.OFF not in notices.preferences.ways(NoticeKind.MENTIONED)
     assert How.OFF not in notices.preferences.ways(NoticeKind.ASSIGNED)
     assert How.OFF in notices.preferences.ways(NoticeKind.NEEDS_REVIEW)
+
+
+def test_whoever_did_it_is_named_in_a_sentence(here, client, reviewer):
+    [job] = waiting(here)
+    author = UserFactory(username="noor", workspace=here, roles=[Role.LEAD])
+    write_note(job, author=author, text=f"What do you say, @{reviewer.username}?", now=NOW)
+    tell(NOW)
+    assert "By noor" in page_of(client, f"{LIST}?kind=mentioned")

@@ -467,6 +467,8 @@ def test_a_note_without_words_is_asked_for_beside_its_field(client, job, reviewe
     answer = client.post(reverse("reviews:note_write", args=[job.ref]), {"text": "  "})
     assert answer.status_code == 422
     assert "A note needs words." in said(answer)
+    assert re.search(r"<textarea name=\"text\"[^>]* autofocus", said(answer))
+    assert "autofocus" not in said(desk(client, reviewer, job))
     assert "The answer." in said(answer)
     assert not ReviewerNote.objects.exists()
 
