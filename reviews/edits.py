@@ -1,35 +1,51 @@
 """A result that waits for approval as fields to edit, and what differs between its versions."""
 
+import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from jobs import edits
 from jobs.edits import BadEdit, Problem, Version, with_lines
+from jobs.evidence.structured import path_of
 from jobs.models import GateKind, Job, Result
 from jobs.rendering.changes import Piece, data_changes, shown, text_changes, value_text
 from jobs.rendering.outline import words
 
 #: Characters that can be edited on a page: the field is sent with every ruling.
 LONGEST = 200_000
-#: Fields up to which structured output is edited value by value.
-MOST_FIELDS = 40
+#: Fields up to which structured output is edited value by value, and how deep they may stand.
+MOST_FIELDS = 200
+DEEPEST = 8
 MOST_ROWS = 24
 WHOLE = "edit"
+
+BOTH = (
+    "A field and the JSON of all of it were both changed. Change one of them, and leave the other."
+)
+
+#: Where a value stands in structured output.
+_At = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
 class Field:
-    """One value of the result, or all of it. `path` is where it stands; `is_json` that it is no
-    text; `problem` is why what was typed was not taken."""
+    """One value of the result, or all of it. `path` is where it stands, `group` that in words;
+    `is_json` says that it is no text, `beside` that it is all of what has fields as well;
+    `problem` is why what was typed was not taken."""
 
     key: str
     label: str
     path: str
     value: str
+    group: str = ""
+    at: _At = ()
     is_json: bool = False
     is_line: bool = False
+    beside: bool = False
+    touched: bool = False
     problem: str = ""
 
     @property
@@ -92,11 +108,12 @@ def card(
     judged = gate.result.as_judged()
     if len(judged.text) > LONGEST:
         return EditCard((), too_long=True)
-    said, left = _at_fields(_fields(job, judged), problems)
-    stands = [field.value for field in said]
-    said = [replace(field, value=(typed or {}).get(field.key, field.value)) for field in said]
-    touched = any(_differs(field.value, was) for field, was in zip(said, stands, strict=True))
-    return EditCard(said, left, touched)
+    said = [_with(field, typed or {}) for field in _fields(job, judged)]
+    as_whole = any(field.beside and field.touched for field in said)
+    left = list(problems)
+    if not as_whole:
+        said, left = _at_fields(said, problems)
+    return EditCard(said, left, any(field.touched for field in said))
 
 
 def edited(job: Job, posted: Mapping[str, str]) -> str | None:
@@ -105,7 +122,8 @@ def edited(job: Job, posted: Mapping[str, str]) -> str | None:
     gate = job.open_gate
     if gate is None or gate.kind != GateKind.OUTPUT or gate.result is None:
         return None
-    return _composed(_fields(job, gate.result.as_judged()), posted)
+    judged = gate.result.as_judged()
+    return _composed(_fields(job, judged), posted, judged.structured)
 
 
 def typed_text(job: Job, posted: Mapping[str, str]) -> str:
@@ -172,53 +190,87 @@ def compared(before: Result, after: Result | Version, title: str, anchor: str) -
 
 
 def _fields(job: Job, result: Result) -> list[Field]:
-    """The values of a flat object one by one; anything else as a whole."""
+    """The values of structured output one by one, and all of it beside them, in which parts can be
+    added and removed; where there are too many, that alone."""
     value = result.structured
     if job.prompt_version.output_schema is None or value is None:
         is_json = job.prompt_version.output_schema is not None
         return [Field(WHOLE, "The result", "", result.text, is_json=is_json)]
-    if _is_flat(value):
-        return [
-            Field(
-                f"{WHOLE}-{place}",
-                words(key),
-                f"$.{key}",
-                item if isinstance(item, str) else json.dumps(item),
-                is_json=not isinstance(item, str),
-                is_line=not isinstance(item, str) or (len(item) <= 80 and "\n" not in item),
-            )
-            for place, (key, item) in enumerate(value.items(), 1)
-        ]
     text = json.dumps(value, ensure_ascii=False, indent=2)
-    return [Field(WHOLE, "The result", "", text, is_json=True)]
+    whole = Field(WHOLE, "The result", "", text, is_json=True)
+    leaves = list(islice(_leaves(value), MOST_FIELDS + 1))
+    if not isinstance(value, dict | list) or len(leaves) > MOST_FIELDS:
+        return [whole]
+    fields = [_of_leaf(f"{WHOLE}-{place}", *leaf) for place, leaf in enumerate(leaves, 1)]
+    return [*fields, replace(whole, label="All of it", beside=True)]
 
 
-def _is_flat(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and 0 < len(value) <= MOST_FIELDS
-        and not any(isinstance(item, dict | list) for item in value.values())
+def _leaves(value: Any, at: _At = ()) -> Iterator[tuple[_At, Any]]:
+    """Each value that holds no others, in order; what is empty, or stands too deep, as it is."""
+    inner: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(value, dict | list) and len(at) < DEEPEST:
+        inner = value.items() if isinstance(value, dict) else enumerate(value)
+    if not inner or not value:
+        yield at, value
+        return
+    for step, item in inner:
+        yield from _leaves(item, (*at, step))
+
+
+def _of_leaf(key: str, at: _At, item: Any) -> Field:
+    names: list[str] = []
+    for step in at:
+        if isinstance(step, str):
+            names.append(words(step))
+        else:
+            name = names.pop() if names else "Item"
+            names.append(f"{name} {step + 1}")
+    is_text = isinstance(item, str)
+    return Field(
+        key,
+        names[-1] if names else "The result",
+        path_of(at),
+        item if is_text else json.dumps(item, ensure_ascii=False),
+        group=" · ".join(names[:-1]),
+        at=at,
+        is_json=not is_text,
+        is_line=not is_text or (len(item) <= 80 and "\n" not in item),
     )
 
 
-def _composed(fields: Sequence[Field], posted: Mapping[str, str]) -> str | None:
-    given = {field.key: posted.get(field.key, field.value) for field in fields}
-    if not any(_differs(given[field.key], field.value) for field in fields):
+def _with(field: Field, typed: Mapping[str, str]) -> Field:
+    text = typed.get(field.key, field.value)
+    return replace(field, value=text, touched=_differs(text, field.value))
+
+
+def _composed(fields: Sequence[Field], posted: Mapping[str, str], value: Any) -> str | None:
+    """What was typed into the fields of `value`, as one text; None where nothing was."""
+    changed = [field for each in fields if (field := _with(each, posted)).touched]
+    if not changed:
         return None
-    if [field.key for field in fields] == [WHOLE]:
-        return with_lines(given[WHOLE])
-    values: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for field in fields:
-        text, name = with_lines(given[field.key]), field.path.removeprefix("$.")
+    if changed[-1].key == WHOLE:
+        if len(changed) > 1:
+            raise BadEdit([Problem("", BOTH)])
+        return with_lines(changed[-1].value)
+    value, problems = copy.deepcopy(value), list[Problem]()
+    stood = {field.key: field.value for field in fields}
+    for field in changed:
+        text = with_lines(field.value)
         try:
-            values[name] = edits.parsed(text) if field.is_json else text
+            _put(value, field.at, edits.parsed(text) if field.is_json else text)
         except BadEdit as error:
-            said = f"It must be JSON, as it was: {field.value}. {error}"
+            said = f"It must be JSON, as it was: {stood[field.key]}. {error}"
             problems.append(Problem(field.path, said))
     if problems:
         raise BadEdit(problems)
-    return json.dumps(values, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _put(value: Any, at: _At, item: Any) -> None:
+    *way, last = at
+    for step in way:
+        value = value[step]
+    value[last] = item
 
 
 def _at_fields(

@@ -1,11 +1,11 @@
 """Structured output: held against its schema, and its quotes looked up in the documents."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 from referencing import Registry
 
 from jobs.evidence.parts import DocumentText, Source, Warned
@@ -46,6 +46,11 @@ def structured(text: str, schema: Mapping[str, Any]) -> tuple[Any, list[Warned]]
         more = f"more than {rest - 1}" if len(violations) > MOST_COUNTED else str(rest)
         warnings.append(Warned("schema_violation", f"… and {more} more violations.", "$"))
     return value, warnings
+
+
+def path_of(at: Iterable[str | int]) -> str:
+    """The JSON path of a place, as a violation there names it."""
+    return str(ValidationError("", path=at).json_path)
 
 
 def _order(at: str | int) -> tuple[bool, int, str]:

@@ -161,6 +161,17 @@ def offered(tools: list[Any]) -> dict[str, Tool]:
     return {name: one for name, one in found.items() if one}
 
 
+def may_change(tools: list[Any]) -> bool:
+    """Whether a prompt version with these tools may ask to change something: no such call is made
+    without a person's approval."""
+    asks_by_itself = any(
+        entry.get("type") == "mcp" and entry.get("require_approval") != "never"
+        for entry in tools
+        if isinstance(entry, dict)
+    )
+    return asks_by_itself or any(one.effect == CallEffect.WRITE for one in offered(tools).values())
+
+
 def _plain(schema: Any) -> Any:
     """A schema without what strict function calls do not know."""
     if isinstance(schema, list):

@@ -15,7 +15,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from jobs import forecast, library, uploads
+from jobs import forecast, library, tools, uploads
 from jobs.access import may_submit
 from jobs.documents import Unusable, Upload
 from jobs.forms import InputForm
@@ -224,13 +224,21 @@ def _about(job_type: JobType) -> dict[str, Any]:
     return {
         "job_type": job_type,
         "promise": Lane(job_type.lane).promise,
-        "review": Review(job_type.review).promise,
+        "review": _review(job_type),
         "typical": forecast.typical(job_type.pk),
         "cost": forecast.usual_cost(job_type.pk),
         "files": file_count(least, most),
         "gives": [*(files if least else []), *(q.label for q in questions if q.must)],
         "may_give": [*([] if least else files), *(q.label for q in questions if not q.must)],
     }
+
+
+def _review(job_type: JobType) -> str:
+    """What a person sees first."""
+    said, version = Review(job_type.review).promise, job_type.current_version
+    if version and tools.may_change(version.tools):
+        return f"What it wants to send or change waits for a reviewer's approval. {said}"
+    return said
 
 
 def _take_files(request: HttpRequest, asking: _Asking) -> tuple[list[StagedUpload], list[str]]:

@@ -63,7 +63,7 @@ def test_an_operator_retries_what_did_not_arrive(visit, job, look):
     assert faults(page) == []
     page.get_by_role("button", name="Retry now").click()
     expect(page.get_by_text("It is tried again now.")).to_be_visible()
-    expect(page.get_by_role("heading", name="Everything has arrived")).to_be_visible()
+    expect(page.get_by_role("heading", name="Nothing was given up")).to_be_visible()
     assert job.deliveries.get().state == DeliveryState.WAITING
     page.get_by_role("link", name="On their way").click()
     pictured(page, f"{name}-waiting")

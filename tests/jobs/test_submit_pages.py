@@ -107,6 +107,22 @@ def test_the_types_are_cards_that_say_what_to_expect(client, here, job_type):
     assert form_url(job_type) in answer.content.decode()
 
 
+@pytest.mark.parametrize(
+    ("offered", "waits"),
+    [
+        ([{"type": "function", "name": "send_email"}], True),
+        ([{"type": "mcp", "server_label": "crm", "server_url": "https://crm.example"}], True),
+        ([{"type": "mcp", "server_label": "crm", "require_approval": "never"}], False),
+        ([{"type": "function", "name": "search_library"}, {"type": "web_search"}, "odd"], False),
+    ],
+)
+def test_a_type_that_may_change_something_says_that_this_waits(client, here, offered, waits):
+    JobTypeFactory(review=Review.RULES, version__tools=offered)
+    said = text(client.get(reverse("jobs:type_list", args=["here"])))
+    assert ("What it wants to send or change waits for a reviewer" in said) == waits
+    assert Review.RULES.promise in said
+
+
 @pytest.mark.parametrize("review", Review)
 def test_each_review_rule_has_its_sentence(review, client, job_type):
     job_type.review = review

@@ -92,7 +92,7 @@ def test_each_tab_counts_and_shows_its_own(client, log_in, home, job):
 
 def test_an_empty_list_says_that_all_is_well(client, log_in):
     log_in(Role.OPERATOR)
-    assert "Everything has arrived" in text_of(client.get("/w/home/deliveries/"))
+    assert "Nothing was given up" in text_of(client.get("/w/home/deliveries/"))
 
 
 def test_older_ones_are_a_page_on(client, log_in, home, job, monkeypatch):

@@ -1,6 +1,7 @@
 """Approving with edits: both versions are kept, and the edited one is what leaves."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,6 +18,7 @@ from jobs.reextract import re_extract
 from jobs.report import job_document
 from reviews.actions import Ask, NotLooked, ReasonUnknown, decide
 from reviews.content import Content
+from reviews.edits import _fields
 from reviews.models import REASONS, Channel, Decision, Delivery, ReasonCode, Route, Ruling
 from reviews.notes import NoteMissing
 from tests.factories import NOW, JobFactory, JobTypeFactory, UserFactory, finish, start, wants
@@ -670,16 +672,102 @@ def test_a_problem_stands_at_its_field_and_nothing_typed_is_lost():
     assert not Decision.objects.exists()
 
 
-def test_what_is_no_flat_object_is_edited_as_json():
-    job = shaped({"rows": [FOUND]}, NESTED)
+DIGEST = {
+    "title": "The bridge",
+    "sections": [{"heading": "Cost", "quotes": ["It is low.", "It is 12."]}, {"heading": "Risk"}],
+    "open": [],
+}
+
+
+def fields_of(page):
+    """Label and name of each field to edit the result with."""
+    said = page[page.index('id="editing"') : page.index("Look at what I changed")]
+    labels = re.findall(r'<label for="(edit[-\d]*)">(.*?)</label>', said)
+    return {" ".join(re.sub("<[^>]*>", " ", label).split()): name for name, label in labels}
+
+
+def test_a_nested_result_is_edited_value_by_value():
+    job = shaped(DIGEST, {"type": "object"})
     client = client_of(lead_of(job))
     page = client.get(reverse("reviews:job_review", args=[job.ref])).content.decode()
-    assert '<textarea id="edit" name="edit"' in page
-    answer = client.post(verb(job, Ruling.APPROVE), posted(job, edit='{"rows": [{"risk": 1}]}'))
-    assert answer.status_code == 422
+    assert fields_of(page) == {
+        "Title": "edit-1",
+        "Sections 1: Heading": "edit-2",
+        "Sections 1: Quotes 1": "edit-3",
+        "Sections 1: Quotes 2": "edit-4",
+        "Sections 2: Heading": "edit-5",
+        "Open JSON": "edit-6",
+        "All of it JSON": "edit",
+    }
+    typed = {"edit-4": "It is 13.", "edit-5": "Risks", "edit-6": '["Who pays?"]'}
+    assert client.post(verb(job, Ruling.APPROVE), posted(job, **typed)).status_code == 302
+    assert results.leaving(fresh(job)).data == {
+        "title": "The bridge",
+        "sections": [
+            {"heading": "Cost", "quotes": ["It is low.", "It is 13."]},
+            {"heading": "Risks"},
+        ],
+        "open": ["Who pays?"],
+    }
+
+
+def test_what_is_wrong_inside_stands_at_its_field():
+    job = shaped({"rows": [FOUND, FOUND]}, NESTED)
+    client = client_of(lead_of(job))
+    answer = client.post(verb(job, Ruling.APPROVE), posted(job, **{"edit-5": "huge"}))
     page = answer.content.decode()
+    assert answer.status_code == 422
+    assert 'id="edit-5-error"' in page and "is not one of" in page
+    assert not Decision.objects.exists()
+
+
+def test_parts_are_added_and_removed_in_the_whole():
+    job = shaped({"rows": [FOUND, FOUND]}, NESTED)
+    client = client_of(lead_of(job))
+    wrong = posted(job, edit='{"rows": [{"risk": 1}]}')
+    answer = client.post(verb(job, Ruling.APPROVE), wrong)
+    page = answer.content.decode()
+    assert answer.status_code == 422
     assert "$.rows[0].risk" in page and "Your edits were not taken" in page
     assert "{&quot;rows&quot;: [{&quot;risk&quot;: 1}]}" in page
+    assert '<details class="edit-whole" open>' in page
+    fields = posted(job, edit=json.dumps({"rows": [FOUND]}))
+    assert client.post(verb(job, Ruling.APPROVE), fields).status_code == 302
+    assert results.leaving(fresh(job)).data == {"rows": [FOUND]}
+
+
+def test_a_field_and_the_whole_are_not_changed_both():
+    job = shaped()
+    fields = posted(
+        job, **{"edit-1": "The ferry", "edit": json.dumps({**FOUND, "title": "A raft"})}
+    )
+    answer = client_of(lead_of(job)).post(verb(job, Ruling.APPROVE), fields)
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert "were both changed" in page and "The ferry" in page and "A raft" in page
+    assert not Decision.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [["text"] * 201, "A text.", 7],
+    ids=["too many fields", "a text", "a number"],
+)
+def test_what_has_no_fields_is_edited_as_a_whole(value):
+    job = shaped(value, {})
+    job.prompt_version.output_schema = {"title": "anything"}
+    fields = [field.key for field in _fields(job, Result.objects.get())]
+    assert fields == ["edit"]
+
+
+def test_what_stands_too_deep_is_one_field():
+    value = "bottom"
+    for _level in range(400):
+        value = {"inner": value}
+    job = shaped(value, {"type": "object"})
+    client = client_of(lead_of(job))
+    page = client.get(reverse("reviews:job_review", args=[job.ref]))
+    assert list(fields_of(page.content.decode()).values()) == ["edit-1", "edit"]
 
 
 def test_one_can_look_at_what_one_changed_before_approving(job, lead):
