@@ -30,6 +30,7 @@ from jobs.models import (
     Status,
     Turn,
 )
+from jobs.rendering import unseen
 from jobs.text import clean, clipped
 from jobs.timelimit import OverTime, time_limit
 
@@ -265,9 +266,15 @@ def warnings(attempt: Attempt) -> list[Warned]:
         outcome__in=[CallOutcome.INTERRUPTED, CallOutcome.TIMED_OUT, CallOutcome.FAILED],
     )
     return [
-        Warned("call_in_doubt", f"{call.name}: {call.get_outcome_display().lower()}.")
+        Warned("call_in_doubt", f"{told_as(call)}: {call.get_outcome_display().lower()}.")
         for call in doubtful.order_by("asked_at", "position")
     ]
+
+
+def told_as(call: FunctionCall) -> str:
+    """What people call the tool."""
+    tool = tools.find(call.name) if call.kind == CallKind.FUNCTION else None
+    return tool.title if tool else unseen.line(call.name or call.server, 150)
 
 
 def _decide(call: FunctionCall, verdict: Verdict, now: datetime) -> None:

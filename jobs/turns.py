@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from jobs import calls, lifecycle, tools
+from jobs import calls, lifecycle
 from jobs.calls import Asked
 from jobs.lifecycle import PROVIDER, GateSpec, Reason
 from jobs.models import (
@@ -24,6 +24,7 @@ from jobs.models import (
 )
 from jobs.provider.payloads import ProviderResponse
 from jobs.rendering import unseen
+from jobs.text import clipped
 
 #: A turn that waits for answers is looked at again after this, should the last answer's nudge be lost.
 LOOK_AGAIN = timedelta(seconds=60)
@@ -45,13 +46,13 @@ def go_on(job: Job, attempt: Attempt, turn: Turn, asks: Sequence[Asked], *, now:
     must decide a call needs review from here on. The caller holds the running job."""
     rows = calls.take_down(job, turn, asks, now=now)
     Turn.objects.create(attempt=attempt, number=turn.number + 1)
-    names = unseen.line(", ".join(dict.fromkeys(call.name or call.server for call in rows)), 150)
+    names = clipped(", ".join(dict.fromkeys(map(calls.told_as, rows))), 150)
     lifecycle.record(
         job,
         Verb.CALLS_ASKED,
         now=now,
         by=PROVIDER,
-        reason=Reason("calls_asked", f"It asked for {names}."),
+        reason=Reason("calls_asked", f"It asked for tools: {names}."),
         data={"attempt": attempt.number, "turn": turn.number, "calls": len(rows)},
     )
     if attempt.state == State.SUBMITTING:
@@ -155,6 +156,6 @@ def _why(call: FunctionCall) -> Reason:
     if call.kind == CallKind.MCP:
         name, server = unseen.line(call.name, 200), unseen.line(call.server, 200)
         return Reason("mcp_call", f"It asks to call {name} at {server}.")
-    tool = tools.find(call.name)
-    title = tool.title if tool else call.name
-    return Reason("tool_call", f"{title}: this changes something outside, so a person decides.")
+    return Reason(
+        "tool_call", f"{calls.told_as(call)}: this changes something outside, so a person decides."
+    )
