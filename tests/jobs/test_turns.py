@@ -519,10 +519,10 @@ def test_a_run_whose_process_died_is_not_run_again(driver, sandbox, clock, ran, 
         ran.append(("died",))
         raise SystemExit
 
-    monkeypatch.setattr(calls, "_outcome", die)
-    with pytest.raises(SystemExit):
-        calls.run(FunctionCall.objects.get().pk, clock=clock)
-    monkeypatch.undo()
+    with monkeypatch.context() as dying:
+        dying.setattr(calls, "_outcome", die)
+        with pytest.raises(SystemExit):
+            calls.run(FunctionCall.objects.get().pk, clock=clock)
     clock.advance(600)
     driver.settle(job)
     assert ran == [("died",)]
