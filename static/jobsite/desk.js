@@ -106,6 +106,7 @@
   }
 
   // Rows of evidence.
+  const reader = document.getElementById("reader");
   let current = null;
   const rows = () => [...document.querySelectorAll("[data-row]")];
   function here() {
@@ -118,7 +119,14 @@
     if (!all.length) return say("There is no evidence.");
     const at = all.indexOf(here());
     const to = at < 0 ? (by > 0 ? 0 : all.length - 1) : Math.min(all.length - 1, Math.max(0, at + by));
-    all[to].querySelector("[data-jump]").focus();
+    const jump = all[to].querySelector("[data-jump]");
+    const reading = reader && reader.classList.contains("open");
+    if (!reading) return jump.focus();
+    // The document may cover the rows: it follows, from quote to quote.
+    if (to === at) return say(by > 0 ? "That is the last row." : "That is the first row.");
+    current = all[to].id;
+    if (!jump.matches("[data-beside]")) close();
+    else jump.click();
   }
   document.addEventListener("focusin", (event) => {
     const row = event.target.closest("[data-row]");
@@ -166,7 +174,6 @@
   });
 
   // A document beside the result.
-  const reader = document.getElementById("reader");
   const body = document.getElementById("reader-body");
   let opener = null;
   function read(url, title, from) {
@@ -191,14 +198,16 @@
       const mark = body.querySelector("mark");
       body.scrollTop = 0;
       if (mark) body.scrollTop = mark.getBoundingClientRect().top - body.getBoundingClientRect().top - body.clientHeight / 3;
-      heading.focus({ preventScroll: true });
+      // It may have been closed before it came.
+      if (reader.classList.contains("open")) heading.focus({ preventScroll: true });
     });
   }
   function close() {
     if (!reader || !reader.classList.contains("open")) return false;
     reader.classList.remove("open");
     document.getElementById("reader-close").hidden = true;
-    const row = opener && (opener.isConnected ? opener : document.getElementById(current));
+    const beyond = opener && opener.isConnected && !opener.closest("[data-row]");
+    const row = beyond ? opener : document.getElementById(current);
     if (row) (row.matches("[data-row]") ? row.querySelector("[data-jump]") : row).focus();
     return true;
   }

@@ -200,8 +200,13 @@ def test_evidence_is_gone_through_by_the_keyboard(workspace, visit, size):
     expect(page.get_by_role("heading", name="tides.txt", exact=True)).to_be_focused()
     moved_as_asked(page)
     assert faults(page) == []
+    page.keyboard.press("j")
+    expect(page.locator("#reader mark")).to_have_text("Low tide came six hours later.")
+    page.keyboard.press("k")
+    expect(page.locator("#reader mark")).to_have_text("High tide was at noon.")
     page.get_by_role("link", name="Next quote").click()
     expect(page.locator("#reader mark")).to_have_text("Low tide came six hours later.")
+    page.keyboard.press("j")
     page.get_by_role("heading", name="tides.txt", exact=True).press("Escape")
     expect(page.locator(".evidence-here a")).to_be_focused()
     page.keyboard.press("Space")
