@@ -301,6 +301,7 @@ def test_what_is_renewed_speaks_where_something_changed_and_keeps_the_focus(
     page.keyboard.press("Enter")
     expect(page.get_by_text("You have it open")).to_be_visible()
     expect(page.locator("#claim-said")).to_be_focused()
+    moved_as_asked(page)
     assert faults(page) == []
 
 
