@@ -4,6 +4,7 @@ from django.db.models import Q
 from jobs.ids import uuid7
 from jobs.models.due import DueQuerySet, DueRow, due_index, lease_is_whole
 from jobs.models.jobs import Job
+from jobs.models.ordered import OrderedJSONField
 from jobs.models.workspaces import User
 
 
@@ -109,7 +110,7 @@ class Turn(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     attempt = models.ForeignKey(Attempt, models.PROTECT, related_name="turns")
     number = models.PositiveSmallIntegerField(default=1)
-    request = models.JSONField(default=dict)
+    request = OrderedJSONField(default=dict)
     sent_at = models.DateTimeField(null=True, blank=True)
     previous_gone = models.BooleanField(
         default=False,

@@ -3,6 +3,7 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 
+from jobs.models.ordered import OrderedJSONField
 from jobs.models.results import Result
 from jobs.models.workspaces import User
 
@@ -17,7 +18,7 @@ class ResultEdit(models.Model):
     result = models.ForeignKey(Result, models.PROTECT, related_name="edits")
     number = models.PositiveSmallIntegerField()
     text = models.TextField()
-    structured = models.JSONField(null=True, blank=True)
+    structured = OrderedJSONField(null=True, blank=True)
     content_hash = models.CharField(max_length=64)
     of_hash = models.CharField(max_length=64)
     made_by = models.ForeignKey(User, models.PROTECT, related_name="+")

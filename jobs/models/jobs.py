@@ -7,6 +7,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.urls import reverse
 
 from jobs.ids import new_ref, uuid7
+from jobs.models.ordered import OrderedJSONField
 from jobs.models.own_requests import own_refused
 from jobs.models.types import JobType, Lane, PromptVersion
 from jobs.models.workspaces import SEES_ALL, Role, User, Workspace
@@ -85,7 +86,7 @@ class Job(models.Model):
         "self", models.PROTECT, null=True, blank=True, related_name="follow_ups"
     )
     lane = models.CharField(max_length=20, choices=Lane)
-    input = models.JSONField(default=dict)
+    input = OrderedJSONField(default=dict)
     input_summary = models.CharField(max_length=200, blank=True)
     idempotency_key = models.CharField(max_length=200, blank=True)
     request_fingerprint = models.CharField(max_length=64, blank=True)

@@ -7,6 +7,7 @@ from django.db import models
 from jobs.ids import uuid7
 from jobs.models.attempts import Attempt, Turn
 from jobs.models.jobs import Document
+from jobs.models.ordered import OrderedJSONField
 from jobs.text import quoted
 
 #: Codes of warnings that an edit mends: it fits its schema, or is not taken.
@@ -28,7 +29,7 @@ class Result(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     attempt = models.OneToOneField(Attempt, models.PROTECT, related_name="result")
     text = models.TextField(blank=True)
-    structured = models.JSONField(null=True, blank=True)
+    structured = OrderedJSONField(null=True, blank=True)
     warnings = models.JSONField(default=list)
     usage = models.JSONField(default=dict)
     model = models.CharField(max_length=100, blank=True)
@@ -106,7 +107,7 @@ class Citation(models.Model):
     end = models.PositiveIntegerField(null=True, blank=True)
     url = models.TextField(blank=True)
     title = models.TextField(blank=True)
-    raw = models.JSONField(default=dict)
+    raw = OrderedJSONField(default=dict)
     turn = models.PositiveSmallIntegerField(default=1)
 
     class Meta:
@@ -144,7 +145,7 @@ class ToolCall(models.Model):
     name = models.CharField(max_length=200, blank=True)
     status = models.CharField(max_length=60, blank=True)
     summary = models.TextField(blank=True)
-    raw = models.JSONField(default=dict)
+    raw = OrderedJSONField(default=dict)
     title = models.CharField(max_length=200, blank=True)
     detail = models.JSONField(default=list)
     turn = models.PositiveSmallIntegerField(default=1)

@@ -8,6 +8,7 @@ from django.db import models
 from jsonschema import Draft202012Validator, SchemaError
 from simple_history.models import HistoricalRecords
 
+from jobs.models.ordered import OrderedJSONField
 from jobs.models.rules import Review, check_names, check_roles
 from jobs.models.workspaces import User, Workspace
 
@@ -174,7 +175,7 @@ class JobType(models.Model):
         related_name="+",
         help_text="What new jobs use. Jobs that exist keep theirs.",
     )
-    input_schema = models.JSONField(
+    input_schema = OrderedJSONField(
         default=dict,
         blank=True,
         validators=[_check_schema],
@@ -388,9 +389,9 @@ class PromptVersion(models.Model):
     model = models.CharField(max_length=100)
     instructions = models.TextField()
     template = models.TextField(blank=True)
-    tools = models.JSONField(default=list, blank=True)
-    output_schema = models.JSONField(null=True, blank=True, validators=[_check_schema])
-    options = models.JSONField(
+    tools = OrderedJSONField(default=list, blank=True)
+    output_schema = OrderedJSONField(null=True, blank=True, validators=[_check_schema])
+    options = OrderedJSONField(
         default=dict,
         blank=True,
         validators=[_check_options],

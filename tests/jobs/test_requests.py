@@ -9,7 +9,7 @@ from django.core.files.storage import default_storage
 from jobs import requests, shipped
 from jobs.carriage import CannotCarry
 from jobs.documents import Upload
-from jobs.models import JobType, Role, State, Status
+from jobs.models import Job, JobType, Role, State, Status
 from jobs.requests import create_body, describe
 from reviews.actions import Ask, decide
 from reviews.models import Ruling
@@ -43,6 +43,15 @@ def test_a_body_runs_in_the_background_and_is_kept():
     assert message["role"] == "user"
     assert message["content"] == [{"type": "input_text", "text": "Topic: tides"}]
     assert not {"tools", "include", "text"} & set(body)
+
+
+def test_an_answer_is_asked_for_in_the_order_of_its_schema():
+    properties = {name: {"type": "string"} for name in ("reasons", "gap", "verdict", "by")}
+    schema = {"type": "object", "properties": properties}
+    job = JobFactory(job_type=_typed(output_schema=schema, tools=[{"type": "a", "by": 1}]))
+    body = create_body(last_turn(Job.objects.get(pk=job.pk)))
+    assert list(body["text"]["format"]["schema"]["properties"]) == list(properties)
+    assert list(body["tools"][0]) == ["type", "by"]
 
 
 def test_a_body_names_its_job_its_attempt_and_its_turn():

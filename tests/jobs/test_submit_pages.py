@@ -182,6 +182,16 @@ def test_the_form_says_what_happens_next_and_has_one_button(client, job_type):
     assert "Pages (optional)" in said
 
 
+def test_the_form_asks_in_the_order_of_its_schema(client, here):
+    asked = ("subject", "why", "audience", "by")
+    properties = {name: {"type": "string"} for name in asked}
+    ordered = JobTypeFactory(
+        workspace=here, input_schema={"type": "object", "properties": properties}
+    )
+    page = client.get(form_url(ordered)).content.decode()
+    assert tuple(re.findall(r'name="input-(\w+)"', page)) == asked
+
+
 def test_every_shipped_type_has_a_form(client):
     shipped.load()
     for job_type in JobType.objects.filter(workspace=None).offered():
