@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from jobs.documents import Upload
 from jobs.models import Gate, Job, Role, Status, User
 from reviews.models import Decision, ReviewerNote, Seen
-from tests.browser import DESK, PHONE, faults
+from tests.browser import DESK, PHONE, faults, shifts
 from tests.factories import JobFactory, JobTypeFactory, WorkspaceFactory, finish, start
 from tests.payloads import message
 from tests.told import tell
@@ -95,6 +95,18 @@ def test_from_the_inbox_through_three_reviews_to_the_end_by_the_keyboard(waiting
     page.wait_for_timeout(450)
     page.keyboard.press("b")
     page.wait_for_url(re.compile(waiting[1].ref))
+
+
+def test_nothing_moves_as_a_slow_machine_reads_the_page(waiting, visit):
+    ruth = visit("ruth")
+    page = ruth.page
+    browser = ruth.context.new_cdp_session(page)
+    browser.send("Emulation.setCPUThrottlingRate", {"rate": 12})
+    for job in waiting:
+        page.goto(f"/jobs/{job.ref}/review/")
+        expect(page.get_by_text("You have it open")).to_be_visible()
+        page.wait_for_timeout(300)
+        assert shifts(page) == []
 
 
 def test_skipping_leaves_a_review_as_it_is_and_the_end_says_so(waiting, visit):
