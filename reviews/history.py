@@ -119,6 +119,11 @@ def page(
     return Page(found, str(cursor) if decisions or events else "")
 
 
+def count(workspace: Workspace, most: int) -> int:
+    """How often people decided there, counted up to `most`."""
+    return Decision.objects.filter(workspace=workspace).order_by()[:most].count()
+
+
 def _decision_rows(
     workspace: Workspace, person: User | None, ruling: Ruling | None, cursor: Cursor
 ) -> QuerySet[Decision]:

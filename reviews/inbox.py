@@ -47,7 +47,7 @@ from jobs.models import (
     Workspace,
     own_refused,
 )
-from reviews import claims
+from reviews import claims, history
 from reviews.claims import Claim
 
 PAGE = 25
@@ -244,15 +244,16 @@ def waiting(user: User, workspace: Workspace, *, everyone: bool) -> QuerySet[Gat
 
 
 def counts(user: User, workspace: Workspace, *, everyone: bool, now: datetime) -> dict[Tab, str]:
-    """How many there are on each tab but the history: "3", "99+", or "" for none. What waits is
-    what waits for this person, unless `everyone`."""
+    """How many there are on each tab: "3", "99+", or "" for none. What waits is what waits for this
+    person, unless `everyone`; the history is counted by what people decided."""
     whose = {Tab.WAITING: everyone}
-    return {
+    waits = {
         tab: _capped(
             _of_tab(waiting(user, workspace, everyone=whose.get(tab, True)), user, tab, now)
         )
         for tab in (Tab.WAITING, Tab.MINE, Tab.ESCALATED, Tab.OVERDUE)
     }
+    return waits | {Tab.HISTORY: _said(history.count(workspace, MOST_COUNTED))}
 
 
 def count(gates: QuerySet[Gate], most: int) -> int:

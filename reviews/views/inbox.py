@@ -52,7 +52,7 @@ def _found(request: HttpRequest, place: Workspace, form: FilterForm) -> dict[str
         "workspace": place,
         "form": form,
         "tab": form.on,
-        "tabs": [(tab, counts.get(tab, "")) for tab in Tab],
+        "tabs": [(tab, counts[tab]) for tab in Tab],
         "reviews": decides,
         "path": request.get_full_path(),
         "query": form.query,

@@ -79,7 +79,9 @@ def test_a_customer_is_answered_from_the_library_once_a_person_has_approved(
     )
     driver.settle(job)
     assert (job.status, job.open_gate.kind) == (Status.NEEDS_REVIEW, GateKind.TOOL_CALL)
-    names = list(FunctionCall.objects.order_by("turn__number", "position").values_list("name", flat=True))
+    names = list(
+        FunctionCall.objects.order_by("turn__number", "position").values_list("name", flat=True)
+    )
     assert names[0] == "search_library" and names[-1] == "send_email"
     assert mail.outbox == []
     decide(job.pk, Ask(Ruling.APPROVE, lead, clock(), content_hash=job.open_gate.content_hash))
