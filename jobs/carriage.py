@@ -33,6 +33,10 @@ class CannotCarry(Exception):
     """A document cannot be put where the model reads it, in a sentence."""
 
 
+class CannotRead(CannotCarry):
+    """Its file could not be opened this time. Storage may come back."""
+
+
 def way(job_type: JobType, documents: Sequence[tuple[int, str]]) -> Carry:
     """How documents of these sizes in bytes and content types go. Images are never searched."""
     total = sum(size for size, _kind in documents)
@@ -93,12 +97,13 @@ def warnings(job: Job) -> list[Warned]:
 
 
 def read_document(document: Document) -> bytes:
-    """A document's content as the job was given it. Raises `CannotCarry`."""
+    """A document's content as the job was given it. Raises `CannotRead` and `CannotCarry`."""
     try:
         with document.file.open("rb") as file:
             content: bytes = file.read()
     except OSError as error:
-        raise CannotCarry(f"The file of {document.name} cannot be read: {error}") from error
+        why = error.strerror or type(error).__name__
+        raise CannotRead(f"The file of {document.name} cannot be read: {why}.") from error
     if hashlib.sha256(content).hexdigest() != document.sha256:
         raise CannotCarry(f"The file of {document.name} is not what the job was given.")
     return content

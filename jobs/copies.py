@@ -102,6 +102,9 @@ def file_call(file: ProviderFile, provider: Provider, now: datetime) -> Any:
         return None
     try:
         content = carriage.read_document(file.document)
+    except carriage.CannotRead as error:
+        _read_later(file, str(error), now)
+        return None
     except carriage.CannotCarry as error:
         _fail_file(file, Reason("document_unusable", str(error)), now)
         return None
@@ -327,6 +330,15 @@ def _later(
 
 def _is_refusal(error: ProviderError) -> bool:
     return isinstance(error, Refused | AccountProblem)
+
+
+def _read_later(file: ProviderFile, text: str, now: datetime) -> None:
+    failures = file.failures + 1
+    if failures >= policy.READ_TRIES:
+        _fail_file(file, Reason("document_unusable", text), now)
+    else:
+        later = now + policy.submit_delay(failures)
+        _update(file, failures=failures, error_text=text, next_check_at=later)
 
 
 def _fail_file(

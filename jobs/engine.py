@@ -250,6 +250,9 @@ class Sweep:
                 raise requests.CannotSend("What would be sent is not what was approved.")
             described = requests.describe(turn)
             body = requests.create_body(turn, now=self.clock())
+        except carriage.CannotRead as error:
+            lapses.document_out_of_reach(turn.pk, str(error), now=self.clock())
+            return
         except (requests.CannotSend, carriage.CannotCarry) as error:
             lapses.cannot_be_sent(turn.pk, str(error), now=self.clock())
             return

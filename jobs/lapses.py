@@ -121,11 +121,29 @@ def review_overdue(job_id: UUID, *, now: datetime) -> None:
 
 
 def cannot_be_sent(turn_id: UUID, text: str, *, now: datetime) -> None:
-    """The request could not even be made: a document's file is gone or changed."""
+    """The request could not even be made: a document's file has changed, say."""
     with lifecycle.locked(job_of(turn_id)) as job:
         attempt, turn = current(turn_id)
         if attempt.state == State.SUBMITTING and not turn.ended_at:
             settling.fail(job, attempt, Reason("document_unusable", text), now=now, cost=Decimal(0))
+
+
+def document_out_of_reach(turn_id: UUID, text: str, *, now: datetime) -> None:
+    """A document's file could not be opened: it is tried again, and given up at last."""
+    with lifecycle.locked(job_of(turn_id)) as job:
+        attempt, turn = current(turn_id)
+        if attempt.state != State.SUBMITTING or turn.sent_at:
+            return
+        failures = attempt.failures + 1
+        if failures >= policy.READ_TRIES:
+            settling.fail(job, attempt, Reason("document_unusable", text), now=now, cost=Decimal(0))
+            return
+        due_at = min(now + policy.submit_delay(failures), deadline(job, attempt))
+        Attempt.objects.filter(pk=attempt.pk).update(
+            failures=failures, error_text=text, next_check_at=due_at, **lifecycle.LET_GO
+        )
+        said = f"{text} It is tried again at {settling.clock(due_at)}."
+        lifecycle.explain(job, Reason("document_out_of_reach", said), now=now)
 
 
 def becomes_unknown(job: Job, attempt: Attempt, turn: Turn, *, now: datetime, why: str) -> None:

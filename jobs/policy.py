@@ -20,6 +20,8 @@ LONGEST_BACKOFF = 120.0
 SECOND_LOOK = 8.0
 #: Failed looks in a row after which an answer is taken without the files that it names.
 FILE_TRIES = 8
+#: Times in a row, over about a minute, that a document's file may be out of reach.
+READ_TRIES = 6
 
 
 @dataclass(frozen=True)

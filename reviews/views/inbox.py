@@ -31,7 +31,7 @@ def review_inbox(request: HttpRequest, workspace: str) -> HttpResponse:
     form = FilterForm(request.GET, workspace=place)
     context = _found(request, place, form)
     if "HX-Request" in request.headers:
-        return render(request, "reviews/inbox.html#waiting", context)
+        return render(request, "reviews/inbox.html#waiting", context | {"renewed": True})
     form.reasons = inbox.reasons(place)
     return render(request, "reviews/inbox.html", context | _around(request, place, form))
 

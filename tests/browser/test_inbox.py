@@ -37,6 +37,7 @@ def test_what_comes_to_review_appears_and_what_is_typed_stays(workspace, visit):
     JobFactory(workspace=workspace, status=Status.NEEDS_REVIEW)
     page.evaluate("htmx.trigger('#waiting', 'look')")
     expect(page.get_by_role("link", name="tides")).to_have_count(2)
+    expect(page.get_by_role("link", name="Review 2 waiting")).to_be_visible()
     assert row.evaluate("(element) => element.same"), "a row that has not changed is left alone"
     assert faults(page) == []
 

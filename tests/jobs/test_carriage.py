@@ -1,6 +1,7 @@
 """Documents on their way to the model: inline, as files, in a vector store; and what dies on it."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
@@ -207,6 +208,23 @@ def test_a_document_whose_file_is_gone_fails_the_job(driver, sandbox):
     job.documents.get().file.delete(save=False)
     driver.settle(job)
     assert (job.status, job.reason_code) == (Status.FAILED, "document_unusable")
+
+
+@pytest.mark.parametrize(("length", "rows"), [(1, Attempt), (200, ProviderFile)])
+def test_a_document_that_is_out_of_reach_for_a_while_is_read_later(length, rows, driver, sandbox):
+    job = JobFactory(uploads=(Upload("notes.txt", b"." * length),))
+    file = Path(job.documents.get().file.path)
+    away = file.rename(file.with_suffix(".away"))
+    driver.until(lambda: rows.objects.filter(failures=3).exists())
+    job.refresh_from_db()
+    assert not job.is_settled and sandbox.stats()["creates"] == 0
+    if rows is Attempt:
+        said = "The file of notes.txt cannot be read: No such file or directory. It is tried again"
+        assert said in job.reason_text
+    away.rename(file)
+    driver.settle(job)
+    assert job.status == Status.NEEDS_REVIEW
+    assert sandbox.stats()["creates"] == 1
 
 
 def test_a_busy_provider_is_asked_again_later(driver, sandbox, clock):

@@ -250,6 +250,11 @@ def test_what_is_polled_is_the_list_alone_and_goes_on_polling(client, workspace,
     assert f'hx-get="/w/quality/reviews/?type={job.job_type.slug}"' in page
     assert job.ref in page
     assert "HX-Request" in answer["Vary"]
+    tally = '<span id="tally" class="tally nums" hx-swap-oob="true">1<span'
+    assert tally in page, "the number in the header goes along"
+    auditor = UserFactory(workspace=workspace, roles=[Role.AUDITOR])
+    _answer, page = look(client, auditor, workspace, {"HX-Request": "true"})
+    assert "tally" not in page, "where there is none in the header"
 
 
 def test_a_longer_list_asks_no_more_of_the_database(client, workspace, reviewer):
