@@ -18,10 +18,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, OuterRef, Subquery
+from django.db.models.functions import Coalesce
 
 from jobs.evidence import content_hash
-from jobs.models import Event, Job, Result, Seal
+from jobs.models import Event, Job, Result, Seal, Status
 
 SEAL_BATCH = 5_000
 OTHER_KEY = "was made with another AUDIT_KEY."
@@ -102,8 +103,13 @@ def verify(*, against: list[dict[str, Any]] | None = None) -> Iterator[Finding]:
     if last and last.key_id != key_id():
         yield Finding(f"seal {last.number}", None, OTHER_KEY)
         return
-    yield from _verify_chains()
+    broken = set()
+    for finding in _verify_chains():
+        broken.add(finding.ref)
+        yield finding
     yield from _verify_results()
+    # A chain that was changed says nothing about anything else.
+    yield from (finding for finding in _verify_completed() if finding.ref not in broken)
     yield from _verify_seals()
     for exported in against or []:
         stored = Seal.objects.filter(number=exported["number"]).first()
@@ -150,7 +156,7 @@ def _verify_chain(job_id: UUID, ref: str, count: int, head: str) -> Finding | No
 
 
 def _verify_results() -> Iterator[Finding]:
-    """Each result against its own hash, and each approval against the hash that it names."""
+    """Each result, and each edit of one, against its own hash."""
     rows = Result.objects.select_related("attempt__job").order_by("id")
     rows = rows.prefetch_related("files", "edits")
     for result in rows.iterator(chunk_size=100):
@@ -164,6 +170,21 @@ def _verify_results() -> Iterator[Finding]:
             if content_hash(edit.text, files) != edit.content_hash:
                 said = f"edit {edit.number} of the result of attempt {result.attempt.number}"
                 yield Finding(result.attempt.job.ref, None, f"{said} was changed.")
+
+
+def _verify_completed() -> Iterator[Finding]:
+    """What each completed job holds against what the chain says that it was completed with."""
+    last = Event.objects.filter(job=OuterRef("pk"), to_status=Status.COMPLETED).order_by("-seq")
+    held = Result.objects.filter(attempt__job=OuterRef("pk"), deliverable=True)
+    counts = held.order_by("-attempt__number").values(
+        counts=Coalesce("edit__content_hash", "content_hash")
+    )
+    rows = Job.objects.filter(status=Status.COMPLETED).order_by("id")
+    asked = (Subquery(last.values("data")[:1]), Subquery(counts[:1]))
+    for ref, data, content in rows.values_list("ref", *asked).iterator(chunk_size=500):
+        named = (data or {}).get("content_hash")
+        if named and named != content:
+            yield Finding(ref, None, "its result is not the one that it was completed with.")
 
 
 def _verify_seals() -> Iterator[Finding]:

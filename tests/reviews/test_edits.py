@@ -246,6 +246,18 @@ def test_an_edit_that_was_tampered_with_is_found(job, lead):
     forged.delete()
 
 
+def test_a_result_that_was_changed_with_its_hash_after_the_approval_is_found(job, lead):
+    rule(job, Ruling.APPROVE, lead, edit="Better.")
+    assert list(audit.verify()) == []
+    forged = {"text": "Worse.", "content_hash": evidence.content_hash("Worse.", [])}
+    Result.objects.update(edit=None, **forged)
+    said = "its result is not the one that it was completed with."
+    assert [str(finding) for finding in audit.verify()] == [f"{job.ref}: {said}"]
+    text = "The answer."
+    edit = ResultEdit.objects.get()
+    Result.objects.update(text=text, content_hash=evidence.content_hash(text, []), edit=edit)
+
+
 def test_a_version_is_never_stored_over_the_result(job, lead):
     rule(job, Ruling.APPROVE, lead, edit="Better.")
     with pytest.raises(TypeError, match="never takes the place"):
