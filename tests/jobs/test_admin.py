@@ -861,6 +861,18 @@ def test_an_admin_changes_the_types_of_their_workspace(client, staff, home):
     assert job_type.current_version.number == 2
 
 
+def test_the_group_that_setup_makes_is_all_that_an_admin_needs(client, home, away, shell):
+    assert shell("setup").code == 0
+    user = UserFactory(username="stan", workspace=home, roles=[Role.ADMIN], is_staff=True)
+    client.force_login(user)
+    own, other = (JobTypeFactory(workspace=place) for place in (home, away))
+    assert client.get(page_of(own)).status_code == 403
+    user.groups.add(Group.objects.get(name="Admin pages"))
+    assert 'name="_save"' in client.get(page_of(own)).content.decode()
+    assert client.get(page_of(other)).status_code == 302
+    assert client.get("/admin/auth/group/").status_code == 403
+
+
 @pytest.mark.parametrize("where", ["shared", "away"])
 def test_an_admin_changes_no_type_of_elsewhere(client, staff, home, away, where):
     staff(Role.ADMIN)

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import OperationalError
@@ -27,8 +28,12 @@ DEMO = {
 }
 
 
+#: Who is in it, and is staff, can open the admin's pages. What is on them follows from roles.
+ADMIN_GROUP = "Admin pages"
+
+
 class Command(JobCommand):
-    help = "Prepare the database: tables, shipped job types, prices, schedules. Safe to repeat."
+    help = "Prepare the database: tables, job types, prices, schedules, a group. Safe to repeat."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--demo", action="store_true", help="Also a workspace and accounts.")
@@ -53,6 +58,9 @@ class Command(JobCommand):
                 "schedule_type": Schedule.DAILY,
             },
         )
+        group, _created = Group.objects.get_or_create(name=ADMIN_GROUP)
+        ours = Permission.objects.filter(content_type__app_label__in=("jobs", "reviews"))
+        group.permissions.set(ours)
         if not settings.DEBUG:
             call_command("collectstatic", verbosity=0, interactive=False)
         accounts = _demo_accounts() if options["demo"] else []
