@@ -6,12 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError
-
 from jobs import lifecycle, outcomes, policy
 from jobs.actions import NAMED_BY_OPERATOR
 from jobs.lifecycle import Reason
 from jobs.models import Attempt, Turn, Verb, WebhookReceipt
+from jobs.outage import database_is_away
 from jobs.provider.client import Provider
 from jobs.provider.errors import NotFound
 from jobs.provider.payloads import ProviderResponse
@@ -52,9 +51,9 @@ def answered(
                 taken = outcomes.accepted(turn.pk, response, now=now, adopted=True)
                 _close(receipt, "adopted" if taken else "second response", now)
             return
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
+        except Exception as fault:
+            if database_is_away(fault):
+                raise
             logger.exception("the response %s could not be adopted", response.id)
     elif isinstance(error, NotFound) and receipt.failures:
         _close(receipt, "not found", now)

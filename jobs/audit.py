@@ -66,9 +66,11 @@ def seal(*, now: datetime, at_most_every: timedelta = timedelta(0)) -> Seal | No
     # A seal from the future was made before the clock was set back: it stops nothing.
     if Seal.objects.filter(at__gt=now - at_most_every, at__lte=now).exists():
         return None
+    # Before any job is held: it takes the longer, the more there are.
+    count = Job.objects.count()
     with transaction.atomic():
         grown = list(
-            Job.objects.select_for_update(skip_locked=True)
+            Job.objects.select_for_update(skip_locked=True, no_key=True)
             .exclude(sealed_count=F("event_count"))
             .order_by("id")
             .only("id", "event_count", "event_head")[:SEAL_BATCH]
@@ -79,7 +81,7 @@ def seal(*, now: datetime, at_most_every: timedelta = timedelta(0)) -> Seal | No
         row = Seal(
             number=last.number + 1 if last else 1,
             at=now,
-            jobs=Job.objects.count(),
+            jobs=count,
             heads=[[str(job.id), job.event_count, job.event_head] for job in grown],
             key_id=key_id(),
         )
@@ -158,7 +160,9 @@ def _verify_chain(job_id: UUID, ref: str, count: int, head: str) -> Finding | No
 def _verify_results() -> Iterator[Finding]:
     """Each result, and each edit of one, against its own hash."""
     rows = Result.objects.select_related("attempt__job").order_by("id")
-    rows = rows.prefetch_related("files", "edits")
+    rows = rows.prefetch_related("files", "edits").only(
+        "text", "content_hash", "attempt__number", "attempt__job__ref"
+    )
     for result in rows.iterator(chunk_size=100):
         files = [file.sha256 for file in sorted(result.files.all(), key=lambda f: f.position)]
         if content_hash(result.text, files) != result.content_hash:

@@ -201,8 +201,9 @@ def store_answered(
         elif not isinstance(error, ProviderError):
             raise error
         elif isinstance(error, NotFound) or (store.state == Carried.SENT and _is_refusal(error)):
-            _update(store, state=Carried.FAILED, error_text=error.text, next_check_at=None)
-            _fail_attempt(job, Reason("not_indexed", f"OpenAI cannot index: {error.text}"), now)
+            said = clipped(clean(error.text), 1000)
+            _update(store, state=Carried.FAILED, error_text=said, next_check_at=None)
+            _fail_attempt(job, Reason("not_indexed", f"OpenAI cannot index: {said}"), now)
         else:
             _update(store, **_later(store, error, now))
 
@@ -299,7 +300,7 @@ def _deleted(row: ProviderFile | ProviderStore, error: BaseException | None, now
         raise error
     gone = error is None or isinstance(error, NotFound)
     if gone or row.failures + 1 >= TIDYING_ENDS_AFTER:
-        said = "" if gone else f"Left to expire: {error}"
+        said = "" if gone else clipped(clean(f"Left to expire: {error}"), 1000)
         _update(row, state=Carried.GONE, gone_at=now, next_check_at=None, error_text=said)
     else:
         assert isinstance(error, ProviderError)

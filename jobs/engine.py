@@ -256,14 +256,20 @@ class Sweep:
         except (requests.CannotSend, carriage.CannotCarry) as error:
             lapses.cannot_be_sent(turn.pk, str(error), now=self.clock())
             return
-        marked = Turn.objects.filter(
-            pk=turn.pk,
-            sent_at=None,
-            attempt__state=State.SUBMITTING,
-            attempt__lease_token=self.token,
-        ).update(sent_at=self.clock(), request=described)
-        if marked:
+        if self._mark_sent(turn, described):
             self._start("create", turn, self.provider.create(body))
+
+    def _mark_sent(self, turn: Turn, described: dict[str, Any]) -> bool:
+        """Whether it is this sweep that sends it. Both rows are held, and read as they are then:
+        through a join, PostgreSQL would see an attempt as it was before somebody let go of it."""
+        with lifecycle.locked(turn.attempt.job_id):
+            attempt = Attempt.objects.select_for_update(no_key=True).filter(
+                pk=turn.attempt_id, state=State.SUBMITTING, lease_token=self.token
+            )
+            if not attempt.values_list("pk", flat=True):
+                return False
+            unsent = Turn.objects.filter(pk=turn.pk, sent_at=None)
+            return bool(unsent.update(sent_at=self.clock(), request=described))
 
     def _retrieve(self, turn: Turn) -> None:
         include = requests.included(turn.attempt.job)

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
 from django.db.models import F
 
 from jobs import adoption, copies, lifecycle, live
 from jobs.models import LiveText, ProviderFile, ProviderStore, WebhookReceipt
 from jobs.models.due import DueRow
+from jobs.outage import database_is_away
 from jobs.provider.client import Provider
 
 logger = logging.getLogger(__name__)
 
-DATABASE_AWAY = (OperationalError, InterfaceError)
 #: A row that breaks the sweep is put off by this much, doubled each time, up to an hour. Seconds.
 POISON_PAUSE = 30.0
 
@@ -63,7 +62,7 @@ class PoisonKeptApart:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         # A database that is away is no fault of the row: what came back is written again later.
-        if not isinstance(error, Exception) or isinstance(error, DATABASE_AWAY):
+        if not isinstance(error, Exception) or database_is_away(error):
             return False
         row: Any = self.rows.get()
         logger.error("%s %s could not be handled", row._meta.verbose_name, row.pk, exc_info=error)

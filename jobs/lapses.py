@@ -97,7 +97,9 @@ def canceled_before_sending(turn_id: UUID, *, now: datetime) -> None:
 def not_ready(turn_id: UUID, *, was_due_at: datetime | None, due_at: datetime) -> None:
     """The next turn waits: for tools, or for a person. What it waited for may have come since the
     attempt was read as due at `was_due_at`: then it is due as it was pulled nearer."""
-    waits = Attempt.objects.filter(turns=turn_id, state=State.SUBMITTING)
+    # Not through a join: PostgreSQL would look at what it joined as it was before it had to wait.
+    attempt_id = Turn.objects.values_list("attempt_id", flat=True).get(pk=turn_id)
+    waits = Attempt.objects.filter(pk=attempt_id, state=State.SUBMITTING)
     if not waits.filter(next_check_at=was_due_at).update(next_check_at=due_at, **lifecycle.LET_GO):
         waits.update(**lifecycle.LET_GO)
 

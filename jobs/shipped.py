@@ -1,5 +1,6 @@
 """The job types that come with Jobsite, and how they get into the database."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -326,7 +327,8 @@ SHIPPED = (DOCUMENT_DIGEST, RESEARCH_BRIEF, POLICY_COMPARISON, CUSTOMER_REPLY, F
 def load() -> list[JobType]:
     """Create what is missing. A changed prompt becomes a new version; it is used for new jobs
     unless a version of somebody's own is. Policies that exist are left as they are, and so is a
-    choice to go back to an older version."""
+    choice to go back to an older version. Where a database had not kept the order of keys, it is
+    brought back."""
     return [_load(shipped) for shipped in SHIPPED]
 
 
@@ -341,6 +343,10 @@ def _load(shipped: ShippedType) -> JobType:
             **shipped.policy,
         },
     )
+    asks = shipped.policy.get("input_schema")
+    if job_type.input_schema == asks and not _same(job_type.input_schema, asks):
+        job_type.input_schema = asks
+        job_type.save(update_fields=["input_schema"])
     content = {
         "model": settings.OPENAI_MODEL,
         "instructions": shipped.instructions,
@@ -353,7 +359,7 @@ def _load(shipped: ShippedType) -> JobType:
     ours = versions.filter(created_by=None).first()
     current = job_type.current_version
     takes_ours = current is None
-    if ours is None or any(getattr(ours, name) != value for name, value in content.items()):
+    if ours is None or not all(_same(getattr(ours, name), is_) for name, is_ in content.items()):
         last = versions.first()
         ours = PromptVersion.objects.create(
             job_type=job_type, number=last.number + 1 if last else 1, **content
@@ -363,3 +369,8 @@ def _load(shipped: ShippedType) -> JobType:
         job_type.current_version = ours
         job_type.save(update_fields=["current_version"])
     return job_type
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are alike, keys in their order."""
+    return json.dumps(one) == json.dumps(other)

@@ -9,13 +9,14 @@ from uuid import UUID
 
 from django.conf import settings
 from django.core.mail import send_mail
-from django.db import close_old_connections, connection
+from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 from jobs import leases
 from jobs.models import Event, Membership, Role
+from jobs.outage import database_is_away
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def sweep() -> None:
     Leaves at once where as many sweeps as are wanted are at work already.
     """
     # The SDK is imported where it is used: it takes 0.5 s.
-    from jobs import engine, errands
+    from jobs import engine
 
     slot = _wait_for_slot()
     if slot is None:
@@ -57,11 +58,11 @@ def sweep() -> None:
                     held = False
                     slot.release()
                     async_task(SWEEP)
-            except errands.DATABASE_AWAY:
+            except Error as error:
+                if not database_is_away(error) or time.monotonic() - began >= WRITING_LASTS:
+                    raise
                 # Answers are kept and written once it is back. Claiming goes on elsewhere.
                 logger.exception("the database does not answer")
-                if time.monotonic() - began >= WRITING_LASTS:
-                    raise
                 connection.close()
                 time.sleep(0.5)
     except BaseException:

@@ -22,7 +22,7 @@ ROOTS = {"apps", "urls", "asgi", "wsgi", "settings", "context", "checks", "migra
 #: lower line; those on one line do not know each other. A module that is not here may import any of
 #: these and may be imported by none of them.
 LAYERS = [
-    {"ids", "outbound", "signals", "text", "timelimit", "words"},
+    {"ids", "outage", "outbound", "signals", "text", "timelimit", "words"},
     {"models"},
     {"ballots", "ladder"},
     {"access", "inputs", "provider", "evidence", "documents", "ranking", "rendering"},

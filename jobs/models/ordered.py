@@ -10,7 +10,7 @@ class OrderedJSONField(models.JSONField):
     PostgreSQL's `jsonb`, in which Django keeps JSON, puts short keys before long ones, whatever
     was stored. A form asks in the order of its schema, a model fills in an answer in the order of
     the schema that it was given, and people read it in that. PostgreSQL's `json` keeps the text
-    as it was; it cannot be compared with `=`, which nothing here does.
+    as it was; it cannot be compared with `=`, which no filter here does.
     """
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str | None:
@@ -25,8 +25,9 @@ class OrderedJSONField(models.JSONField):
 
         return Json(value)
 
-    def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
-        # psycopg has parsed what is `json` already; Django asks it not to only for `jsonb`.
-        if connection.vendor == "postgresql":
-            return value
-        return super().from_db_value(value, expression, connection)
+    def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:
+        # As text: psycopg parses `json`, which Django would then parse again, and PostgreSQL
+        # tells no two of them apart, as DISTINCT asks it to.
+        if compiler.connection.vendor == "postgresql":
+            return f"{sql}::text", params
+        return super().select_format(compiler, sql, params)

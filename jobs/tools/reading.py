@@ -27,14 +27,14 @@ def search_results(
     passage where the words stand; read_result gives the whole."""
     words = list(dict.fromkeys(query.casefold().split()))[:12]
     newest = list(
-        _finished(context).order_by("-attempt__job").values_list("pk", flat=True)[:MOST_SEARCHED]
+        _finished(context).order_by("-attempt__job_id").values_list("pk", flat=True)[:MOST_SEARCHED]
     )
     matching = Q()
     for word in words:
         matching |= Q(attempt__job__input_summary__icontains=word)
         matching |= Q(text__icontains=word, edit=None) | Q(edit__text__icontains=word)
     found = Result.objects.filter(matching, pk__in=newest)
-    found = found.select_related("attempt__job__job_type", "edit").order_by("-attempt__job")
+    found = found.select_related("attempt__job__job_type", "edit").order_by("-attempt__job_id")
     ranked = sorted(
         [result.as_judged() for result in found[:200]],
         key=lambda result: -sum(word in _all(result).casefold() for word in words),

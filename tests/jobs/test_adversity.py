@@ -2,11 +2,13 @@
 
 import json
 
+import psycopg
 import pytest
-from django.db import OperationalError
+from django.db import DataError, InterfaceError, InternalError, OperationalError
 
 from jobs import engine, leases, outcomes, results
 from jobs.models import Attempt, Result, Role, State, Status
+from jobs.outage import database_is_away
 from reviews.actions import Ask, NotNow, decide
 from reviews.models import Ruling
 from tests.factories import JobFactory, UserFactory, become_unknown
@@ -39,6 +41,35 @@ def test_an_answer_is_kept_while_the_database_is_away(driver, sandbox, job, monk
     attempt = job.attempts.get()
     assert len(calls) == 2
     assert (attempt.state, sandbox.stats()["creates"]) == (State.LIVE, 1)
+
+
+def fault(kind, cause):
+    error = kind("No.")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "away"),
+    [
+        (OperationalError("database is locked"), True),
+        (InterfaceError("connection already closed"), True),
+        (fault(OperationalError, psycopg.errors.AdminShutdown()), True),
+        (fault(OperationalError, psycopg.errors.DeadlockDetected()), True),
+        (fault(OperationalError, psycopg.errors.LockNotAvailable()), True),
+        (fault(OperationalError, psycopg.errors.DiskFull()), True),
+        (fault(InternalError, psycopg.errors.ReadOnlySqlTransaction()), True),
+        (fault(OperationalError, psycopg.errors.QueryCanceled()), False),
+        (fault(OperationalError, psycopg.errors.StatementTooComplex()), False),
+        (fault(InternalError, psycopg.errors.InFailedSqlTransaction()), False),
+        (InternalError("No."), False),
+        (DataError("No."), False),
+        (ValueError("No."), False),
+        (None, False),
+    ],
+)
+def test_a_database_that_is_away_is_told_from_a_row_that_breaks(error, away):
+    assert database_is_away(error) is away
 
 
 def test_creates_on_their_way_outlive_a_claim_that_breaks(driver, sandbox, job, monkeypatch):

@@ -210,6 +210,15 @@ def test_a_document_whose_file_is_gone_fails_the_job(driver, sandbox):
     assert (job.status, job.reason_code) == (Status.FAILED, "document_unusable")
 
 
+def test_a_refused_store_fails_the_job_in_words_that_any_database_stores(driver, sandbox):
+    error = {"message": "No\x00 such thing. " * 200, "type": "invalid_request_error"}
+    sandbox.script({"on": "store_create", "do": {"status": 400, "error": error}})
+    job = driver.settle(job_with(4))
+    assert (job.status, job.reason_code) == (Status.FAILED, "not_indexed")
+    assert job.reason_text.startswith("OpenAI cannot index: No")
+    assert "\x00" not in job.reason_text
+
+
 @pytest.mark.parametrize(("length", "rows"), [(1, Attempt), (200, ProviderFile)])
 def test_a_document_that_is_out_of_reach_for_a_while_is_read_later(length, rows, driver, sandbox):
     job = JobFactory(uploads=(Upload("notes.txt", b"." * length),))

@@ -1,13 +1,15 @@
 """Several at once, on real connections: exactly one wins, and every history still verifies."""
 
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from functools import partial
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
 from jobs import actions, audit, calls, lapses, leases, lifecycle, outcomes, results
 from jobs.access import NotNow
@@ -277,6 +279,27 @@ def test_seals_made_at_once_form_one_chain():
     heads = [head for seal in made for head in seal.heads]
     assert len(heads) == 3
     assert list(audit.verify()) == []
+
+
+def test_what_makes_an_attempt_due_is_not_undone_by_who_found_it_not_ready():
+    turn = last_turn(JobFactory(now=NOW))
+    attempts = Attempt.objects.filter(pk=turn.attempt_id)
+    was_due_at = attempts.get().next_check_at
+    sooner, later = NOW + timedelta(seconds=1), NOW + timedelta(seconds=60)
+    written = threading.Event()
+
+    def nudge():
+        with transaction.atomic():
+            attempts.update(next_check_at=sooner)
+            written.set()
+            time.sleep(0.5)
+
+    def finds_it_not_ready():
+        written.wait(10)
+        lapses.not_ready(turn.pk, was_due_at=was_due_at, due_at=later)
+
+    assert at_once(nudge, finds_it_not_ready) == [None, None]
+    assert attempts.get().next_check_at == sooner
 
 
 @pytest.mark.parametrize("_again", range(3))

@@ -36,6 +36,33 @@ def test_loading_twice_changes_nothing():
     assert PromptVersion.objects.count() == len(shipped.SHIPPED)
 
 
+def test_an_order_of_keys_that_was_lost_is_brought_back(digest):
+    def backwards(value):
+        if not isinstance(value, dict):
+            return value
+        return {name: backwards(value[name]) for name in reversed(value)}
+
+    kept = digest.input_schema
+    JobType.objects.filter(pk=digest.pk).update(input_schema=backwards(kept))
+    version = digest.current_version
+    shuffled = PromptVersion(
+        job_type=digest,
+        number=2,
+        **{
+            name: getattr(version, name)
+            for name in ("model", "instructions", "template", "tools", "options")
+        },
+        output_schema=backwards(version.output_schema),
+    )
+    shuffled.save()
+    shipped.load()
+    digest.refresh_from_db()
+    assert list(digest.input_schema["properties"]) == list(kept["properties"])
+    latest = digest.current_version
+    assert latest.number == 3
+    assert list(latest.output_schema) == list(DIGEST.output_schema)
+
+
 @pytest.mark.parametrize("slug", [kind.slug for kind in shipped.SHIPPED])
 def test_a_shipped_type_is_valid(slug):
     shipped.load()

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook
 from jobs import library, tools
 from jobs.documents import Upload
 from jobs.models import CallEffect, Role, Status
-from jobs.tools import ToolContext, ToolProblem, registry
+from jobs.tools import ToolContext, ToolProblem, reading, registry
 from reviews import signing
 from reviews.models import Endpoint
 from tests.factories import (
@@ -108,6 +108,13 @@ def test_past_results_are_those_that_the_requester_could_read(job):
     job.requester.memberships.create(workspace=job.workspace, role=Role.OPERATOR)
     found = use(job, "search_results", query="answer", limit=20)["results"]
     assert {one["ref"] for one in found} == {own.ref, others.ref}
+
+
+def test_of_many_past_results_the_newest_are_searched(job, monkeypatch):
+    _older, newer = (completed(job.workspace, job.requester) for _ in range(2))
+    monkeypatch.setattr(reading, "MOST_SEARCHED", 1)
+    found = use(job, "search_results", query="answer", limit=20)["results"]
+    assert [one["ref"] for one in found] == [newer.ref]
 
 
 @pytest.mark.parametrize("query", ["%", "_", "'; --", "\\", "a" * 500, "é ü 漢字", "answer " * 60])
