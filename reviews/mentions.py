@@ -1,4 +1,4 @@
-"""People who are named with an @ in what colleagues write: `@ruth`."""
+"""People who are named with an @ in what colleagues write: `@name`."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -76,7 +76,7 @@ def _mark(text: str, user: User) -> SafeString:
 
 
 def _readings(name: str) -> list[str]:
-    """What may have been meant, the longest first: "@ruth." ends a sentence."""
+    """What may have been meant, the longest first: "@name." ends a sentence."""
     readings = [name.lower()]
     while readings[-1] and readings[-1][-1] in ".,@+-":
         readings.append(readings[-1][:-1])

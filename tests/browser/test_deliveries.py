@@ -1,6 +1,5 @@
 """Deliveries in a real browser: what did not arrive, retried by somebody with a keyboard."""
 
-import os
 import uuid
 
 import pytest
@@ -16,12 +15,6 @@ from tests.factories import NOW, JobFactory, WorkspaceFactory
 pytestmark = pytest.mark.django_db(transaction=True)
 
 LATER = NOW + KEEPS_TRYING
-
-
-def pictured(page, name):
-    """For a person to look at, where a folder for them is named."""
-    if folder := os.environ.get("PICTURES_OF_DELIVERIES"):
-        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
 @pytest.fixture
@@ -49,13 +42,11 @@ def job(person, settings, monkeypatch):
     "look", [{}, {"viewport": PHONE, "color_scheme": "dark"}], ids=["desk", "phone"]
 )
 def test_an_operator_retries_what_did_not_arrive(visit, job, look):
-    name = "phone" if look else "desk"
     page = visit("olga", **look).page
     page.goto("/w/here/operations/")
     page.locator(".finding", has_text="One delivery was not made.").get_by_role("link").click()
     expect(page.get_by_role("heading", name="Deliveries", level=1)).to_be_visible()
     expect(page.get_by_text("it is within this network").first).to_be_visible()
-    pictured(page, f"{name}-dead")
     assert faults(page) == []
     page.locator("tbody summary").focus()
     page.keyboard.press("Enter")
@@ -66,9 +57,7 @@ def test_an_operator_retries_what_did_not_arrive(visit, job, look):
     expect(page.get_by_role("heading", name="Nothing was given up")).to_be_visible()
     assert job.deliveries.get().state == DeliveryState.WAITING
     page.get_by_role("link", name="On their way").click()
-    pictured(page, f"{name}-waiting")
     assert faults(page) == []
     page.goto(job.get_absolute_url())
     expect(page.get_by_role("heading", name="What left the building")).to_be_visible()
-    pictured(page, f"{name}-job")
     assert faults(page) == []

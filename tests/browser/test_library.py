@@ -1,6 +1,5 @@
 """The library in a real browser: added, found, kept, withdrawn; on a phone and without scripts."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -30,23 +29,15 @@ def here(person):
     return place
 
 
-def pictured(page, name):
-    """For a person to look at, where a folder for them is named."""
-    if folder := os.environ.get("PICTURES_OF_LIBRARY"):
-        page.screenshot(path=f"{folder}/{name}.png")
-
-
 @pytest.mark.parametrize(
     "look", [{}, {"viewport": PHONE, "color_scheme": "dark", "java_script_enabled": False}]
 )
 def test_a_document_is_added_found_and_withdrawn(visit, here, look):
-    name = "phone" if look else "desk"
     scripts = look.get("java_script_enabled", True)
     rea = visit("rea", **look)
     page = rea.page
 
     def sound(step):
-        pictured(page, f"{name}-{step}")
         # Looking for faults is a script itself.
         assert not scripts or faults(page) == []
 
@@ -87,13 +78,11 @@ def test_a_result_is_kept_from_the_page_of_its_job(visit, person, here):
     page = visit("lea").page
     page.goto(job.get_absolute_url())
     page.get_by_role("link", name="Keep in the library").click()
-    pictured(page, "keep")
     assert faults(page) == []
     page.get_by_label("Title").fill("What came of it")
     page.get_by_role("button", name="Keep it").click()
     expect(page.get_by_role("heading", name="What came of it")).to_be_visible()
     expect(page.get_by_role("link", name=job.ref)).to_be_visible()
-    pictured(page, "kept")
     assert faults(page) == []
 
 
@@ -105,7 +94,6 @@ def test_a_job_is_given_what_the_library_has(visit, here, look):
     page.goto("/w/here/jobs/new/report/")
     page.get_by_label("Topic").fill("tides")
     page.get_by_label("Post-incident review").check()
-    pictured(page, "submit-phone" if look else "submit")
     assert look or faults(page) == []
     page.get_by_label("Find others").fill("swing bridge")
     page.keyboard.press("Enter")

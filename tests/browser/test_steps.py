@@ -1,8 +1,5 @@
 """How a result was made, in a browser: every type of step, opened, and reading anew."""
 
-import os
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import expect
 
@@ -39,7 +36,7 @@ def made_by_everything(workspace):
 
 
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-def test_every_step_opens_and_nothing_is_wrong_with_the_page(size, person, visit, tmp_path):
+def test_every_step_opens_and_nothing_is_wrong_with_the_page(size, person, visit):
     workspace = WorkspaceFactory(slug="quality")
     person("lead", workspace, Role.LEAD)
     job = made_by_everything(workspace)
@@ -54,12 +51,10 @@ def test_every_step_opens_and_nothing_is_wrong_with_the_page(size, person, visit
     assert faults(page) == []
     page.locator("#steps").scroll_into_view_if_needed()
     page.evaluate("window.scrollTo(0, 260)")
-    page.screenshot(path=Path(os.environ.get("SHOTS", tmp_path)) / "steps.png")
     page.goto(f"/jobs/{job.ref}/")
     page.locator("#attempts summary").click()
     expect(page.get_by_text("from the cache")).to_be_visible()
     assert faults(page) == []
-    page.screenshot(path=Path(os.environ.get("SHOTS", tmp_path)) / "drawer.png", full_page=True)
     page.get_by_role("link", name="Read the stored answer anew").click()
     assert faults(page) == []
     page.get_by_role("button", name="Read it anew").click()
