@@ -294,7 +294,7 @@ def _reading(action: Action, job: Job, roles: frozenset[Role]) -> Permission:
     if wide := sorted(roles & SEES_ALL):
         return Permission(wide[0])
     if action is Action.INSPECT:
-        return Permission(None, "What the provider said is not for requesters.", forbidden=True)
+        return Permission(None, "Reviews, and what OpenAI said, are not shown to requesters.", forbidden=True)
     if job.status != Status.COMPLETED:
         return Permission(Role.REQUESTER, f"{job.ref} shows its result once it is completed.")
     return Permission(Role.REQUESTER)
@@ -350,7 +350,7 @@ def _not_you(action: Action, roles: frozenset[Role], own: bool, gate: Gate | Non
     held = ", ".join(sorted(role.label.lower() for role in roles))
     strange = not own and Role.REQUESTER in roles and action in REQUESTERS
     whose = " on somebody else's job" if strange else ""
-    return f"{action.label} is not for the role {held}{whose}."
+    return f"Your role ({held}) does not allow “{action.label}”{whose}."
 
 
 def _not_now(
@@ -394,7 +394,7 @@ def _obstacle(action: Action, job: Job, status: Status, gate: Gate | None, role:
         case Action.ESCALATE if gate and gate.level >= ladder.top(job.job_type):
             return f"its review is at the highest level ({gate.level}) already."
         case Action.ARCHIVE if status not in SETTLED:
-            return "only a settled job can be archived."
+            return "only a job that has ended can be archived."
         case Action.REOPEN if status is not Status.COMPLETED or not _has_result(job):
             return "only a completed job with a result can be reopened."
         case Action.REOPEN:
@@ -407,7 +407,7 @@ def _obstacle(action: Action, job: Job, status: Status, gate: Gate | None, role:
         case Action.FOLLOW_UP if status is not Status.COMPLETED or not _has_result(job):
             return "only a completed job with a result can be asked about."
         case Action.SETTLE if not _is_in_doubt(job):
-            return "no submit of it is unknown."
+            return "it has no unanswered submit to settle."
         case Action.USE_RESULT if not (
             status is Status.FAILED and job.reason_code == UNKNOWN_SUBMIT and _has_result(job)
         ):

@@ -78,7 +78,7 @@ class InputForm(forms.Form):
         label, told = str(question.label), question.asked.description
         if problem.rule == "pattern" and told and problem.field == key:
             # A pattern says nothing to most people; what the schema says of it may.
-            return f"{label} does not have the form that is asked for: {told}"
+            return f"{label} does not have the expected format: {told}"
         inside = _inside(problem.field[len(key) + 1 :])
         return sentence(f"{label}, {inside}," if inside else label, problem.text)
 

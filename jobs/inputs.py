@@ -84,7 +84,7 @@ def _input_problems(job_type: JobType, input: dict[str, Any]) -> list[InputProbl
     except Exception:
         # A schema may be well-formed and still refer to nothing, or ask for impossible sums.
         logger.exception("the input schema of %s cannot be applied", job_type.slug)
-        text = f"The form of {job_type} has a fault: nothing can be checked by it. Tell an admin."
+        text = f"The form for {job_type} is broken, so your input cannot be checked. Tell an admin."
         return [InputProblem("", text)]
     # Each missing input is its own violation, and each of those names them all: once is enough.
     return list(dict.fromkeys(problem for error in violations for problem in _worded(error)))

@@ -31,10 +31,10 @@ _ADVICE = {
     "lost_at_provider": "Retry it: it runs again from the start.",
     "document_unusable": "Submit it again, with the document.",
     "incomplete": "Retry it, or ask for less in one job.",
-    UNKNOWN_SUBMIT: "Wait a while, a late result may still come. A retry may pay twice.",
+    UNKNOWN_SUBMIT: "Wait a while: a late result may still arrive. A retry may cost twice.",
     "server_error": "The fault was OpenAI's. Retry it.",
     "rate_limit_exceeded": "OpenAI was too busy. Retry it later.",
-    "insufficient_quota": "An operator has to look after the OpenAI account. Retry it then.",
+    "insufficient_quota": "An operator has to fix the OpenAI account first. Then retry it.",
     "invalid_prompt": "OpenAI refused what was asked. Submit it again with changes.",
 }
 
@@ -92,7 +92,7 @@ def standing(
             kept = "Nothing more happens. It can be retried."
             return Standing("It was canceled.", job.reason_text, kept, since=job.settled_at)
         case Status.EXPIRED:
-            again = "Retry it, and its deadlines are counted anew."
+            again = "Retry it: its deadlines start again."
             return Standing("Its time ran out.", job.reason_text, again, since=job.settled_at)
 
 
@@ -101,7 +101,7 @@ def _queued(job: Job, attempt: Attempt | None, *, working: bool) -> Standing:
         return _nobody_works("It starts", due_at=job.start_by)
     sentence, detail = "Waiting to start.", "This takes seconds as a rule."
     if job.reason_code.startswith("not_started_"):
-        sentence, detail = "Waiting until OpenAI takes it.", job.reason_text
+        sentence, detail = "Waiting for OpenAI to accept it.", job.reason_text
     elif attempt and attempt.cause == Cause.CHANGES:
         sentence, detail = "A reviewer asked for changes.", "It runs again with what they said."
     elif attempt and attempt.cause == Cause.AUTOMATIC:
@@ -124,13 +124,13 @@ def _running(job: Job, attempt: Attempt | None, *, working: bool) -> Standing:
     if job.cancel_requested_at:
         sentence = "It is being canceled."
         detail = f"{job.cancel_requested_by} asked for it, and OpenAI is being told."
-        then = "It is canceled whichever way OpenAI answers."
+        then = "It will be canceled, whatever OpenAI answers."
     elif job.progress_done < job.progress_total - 2:
         sentence = f"{job.progress_message}."
         stage = f"Stage {job.progress_done} of {job.progress_total}"
-        detail = f"{stage}. OpenAI reads them once they are there."
+        detail = f"{stage}. OpenAI reads the documents once they have arrived."
     elif attempt and attempt.state == State.SUBMITTING:
-        sentence, detail = "It works with its tools.", job.reason_text
+        sentence, detail = "It is using its tools.", job.reason_text
     elif attempt and attempt.state == State.UNKNOWN:
         sentence, detail = "Waiting for news from OpenAI.", job.reason_text
     elif job.reason_code == FILES_MISSING:
@@ -152,8 +152,8 @@ def _running(job: Job, attempt: Attempt | None, *, working: bool) -> Standing:
 
 def _nobody_works(goes_on: str, *, due_at: datetime) -> Standing:
     return Standing(
-        "Nothing works on jobs at the moment.",
-        f"Yours is safe. {goes_on} by itself as soon as the worker is back.",
+        "Jobs are not being processed at the moment.",
+        f"Yours is safe. {goes_on} by itself as soon as processing resumes.",
         "Operators see this too. Tell them if it lasts.",
         due_at=due_at,
     )
@@ -166,8 +166,8 @@ def _under_review(job: Job, gate: Gate | None, *, now: datetime) -> Standing:
         sentence = f"It waits for approval by {who}, before it runs."
         then = "Once it is approved it starts. Nothing has been sent or paid for yet."
     elif gate.kind == GateKind.TOOL_CALL:
-        sentence = f"It wants to do something outside, and waits for {who}."
-        then = "Once that is decided it goes on by itself. Nothing has been done yet."
+        sentence = f"It asks to use a tool that needs approval, and waits for {who}."
+        then = "Once that is decided, it continues by itself. The tool has not been used yet."
     elif any(reason["code"] == Verb.REOPENED for reason in gate.reasons):
         sentence = f"It was reopened, and waits for {who}."
         then = "Until that is decided, the result is not shown here."
@@ -200,12 +200,12 @@ def _whom(gate: Gate) -> str:
 def _completed(job: Job, events: Sequence[Event]) -> Standing:
     ended = next((event for event in reversed(events) if event.to_status == job.status), None)
     if ended and ended.verb == Verb.APPROVED:
-        edited = ", as a reviewer had edited it" if ended.data.get("edit") else ""
+        edited = ", with edits" if ended.data.get("edit") else ""
         detail = f"{ended.actor_name} approved it{edited}."
         if ended.reason_text:
             detail = f"{detail} “{ended.reason_text}”"
     elif approved := next((event for event in reversed(events) if _let_act(event)), None):
-        detail = f"{approved.actor_name} approved what it did outside."
+        detail = f"{approved.actor_name} approved its tool calls."
     else:
         detail = "It needed no review."
     count = len(job.warnings)

@@ -66,8 +66,8 @@ def stage(
         if held + size > MOST_BYTES or waiting.count() >= MOST_FILES:
             raise Unusable(
                 f"{name} cannot be added: {megabytes(held)} of your files wait for forms that were "
-                f"not submitted, and {megabytes(MOST_BYTES)} can. They are deleted after a day; "
-                "remove some, or submit first."
+                f"not submitted. The most is {megabytes(MOST_BYTES)} in {MOST_FILES} files. They are "
+                "deleted after a day; remove some, or submit first."
             )
         row.save(force_insert=True)
     try:

@@ -157,12 +157,12 @@ def _check_looked_at(job: Job, gate: Gate | None, ask: Ask) -> None:
         return
     if gate is None:
         if looked_at and ask.ruling in CLOSING:
-            raise NotNow(f"{job.ref} waits for no decision any more. {last_word(job)}".strip())
+            raise NotNow(f"{job.ref} is no longer waiting for a decision. {last_word(job)}".strip())
     elif not looked_at:
         raise NotLooked(f"{job.ref} waits for a decision. Look at it before you make one.")
     elif not _is_hash(looked_at, gate.content_hash):
         raise NotNow(
-            f"{job.ref} waits with {gate.content_hash[:12]}, and you looked at {looked_at[:12]}. "
+            f"{job.ref} has changed: you looked at {looked_at[:12]}, and it is {gate.content_hash[:12]} now. "
             "Look at it again."
         )
 

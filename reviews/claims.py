@@ -85,6 +85,6 @@ def check(gate: Gate, person: User, *, now: datetime) -> None:
     held = held_by(gate, now=now)
     if held and held.holder != person:
         raise NotNow(
-            f"{held.holder} has this review open since {held.since:%H:%M} UTC. Take it over, or "
-            "go on with another one."
+            f"{held.holder} has this review open (since {held.since:%H:%M} UTC). Take it over, or "
+            "go on to another one."
         )

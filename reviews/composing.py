@@ -64,12 +64,12 @@ def compose(letter: Letter, lines: Sequence[Line], more: int = 0) -> EmailMultiA
 def subject(letter: Letter, lines: Sequence[Line], more: int) -> str:
     number = len(lines) + more
     if letter.kind == LetterKind.DIGEST:
-        what = f"Your day: {number} thing{'' if number == 1 else 's'}"
+        what = f"Daily digest: {number} notice{'' if number == 1 else 's'}"
     elif number == 1:
         what = f"{lines[0].said}: {inert(lines[0].title)}"
     else:
         asks = sum(line.notice.kind in ASKS for line in lines)
-        what = f"{number} things" + (f", {asks} for you to decide" if asks else "")
+        what = f"{number} notices" + (f", {asks} for you to decide" if asks else "")
     return settings.ACCOUNT_EMAIL_SUBJECT_PREFIX + " ".join(what.split())[:200]
 
 

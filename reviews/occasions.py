@@ -55,7 +55,7 @@ def grouped_as(workspace: int, cause: str, at: datetime) -> str:
 _SAID = {
     NoticeKind.NEEDS_REVIEW: "needs your review",
     NoticeKind.ESCALATED: "was escalated to you",
-    NoticeKind.ASSIGNED: "was given to you to review",
+    NoticeKind.ASSIGNED: "was assigned to you for review",
     NoticeKind.REMINDED: "still waits for your review",
     NoticeKind.OVERDUE: "is overdue for review",
     NoticeKind.FINISHED: "has ended",

@@ -191,7 +191,7 @@ def done(ruling: Ruling, job: Job) -> str:
     if ruling is Ruling.ESCALATE and job.open_gate:
         return f"Escalated {job.ref}: it waits for {job.open_gate.level_name}."
     if ruling is Ruling.REASSIGN and job.open_gate:
-        return f"{job.ref} waits for {job.open_gate.assignee or 'nobody in particular'}."
+        return f"{job.ref} waits for {job.open_gate.assignee or job.open_gate.level_name}."
     if ruling is Ruling.APPROVE and job.status == Status.RUNNING:
         return f"Approved. {job.ref} goes on."
     return _DONE[ruling].format(job.ref)
@@ -205,7 +205,7 @@ def consequence(ruling: Ruling, job: Job) -> str:
         case Ruling.APPROVE if gate and gate.approvals > 1 and missing(job) > 1:
             return (
                 f"This level asks for {gate.approvals} approvals, and {_progress(job)}. Yours is "
-                "kept, and the review waits for somebody else."
+                "counted, and the review then waits for somebody else."
             )
         case Ruling.APPROVE if before_run:
             return "It is sent to OpenAI as it stands below, and is paid for."
@@ -234,8 +234,8 @@ def consequence(ruling: Ruling, job: Job) -> str:
             return _escalation(job)
         case Ruling.REASSIGN:
             return (
-                "The review waits for whom you choose. Others who may decide it still can; who has "
-                "it open now loses their hold."
+                "The review waits for the person you choose. Others who may decide it still can; if "
+                "somebody else has it open, they lose their hold."
             )
         case Ruling.RETRY:
             return _retry(job, under_review=gate is not None)
@@ -252,12 +252,12 @@ def consequence(ruling: Ruling, job: Job) -> str:
             return "The result that came late goes to review, and is not paid for a second time."
         case Ruling.REOPEN:
             return (
-                f"The job goes back to review with the result that it has. Until it is decided, "
-                f"{job.requester} cannot read that."
+                f"The job goes back to review with its present result. {job.requester} cannot read it "
+                "until that is decided."
             )
         case Ruling.SETTLE:
             return (
-                "A create call left and was never answered. Look in OpenAI's log for a response "
+                "A request was sent to OpenAI and never answered. Look in OpenAI's log for a response "
                 f"whose metadata names the job {job.pk}."
             )
         case Ruling.ARCHIVE:

@@ -82,7 +82,7 @@ def plan(
         jobs = [] if matched > AT_ONCE else inbox.jobs_at(gates[:MOST])
     many = gates is not None and matched > AT_ONCE
     if not jobs and not many:
-        raise NotPlanned("Nothing is chosen. Tick the jobs that are meant, then say what to do.")
+        raise NotPlanned("Nothing is chosen. Tick the jobs that you mean, then choose an action.")
     to = _assignee(workspace, assignee) if ruling is Ruling.REASSIGN else None
     if gates is not None and many:
         items = _to_look_over(gates[:MOST])
@@ -159,10 +159,10 @@ def hindrance(
     if may.forbidden:
         return Hindrance.NOT_YOURS, may.why
     if gate is None:
-        said = f"{job.ref} waits for no decision any more. {last_word(job)}"
+        said = f"{job.ref} is no longer waiting for a decision. {last_word(job)}"
         return Hindrance.GONE, said.strip()
     if not gate.content_hash.startswith(looked_at):
-        return Hindrance.CHANGED, f"{job.ref} waits with something newer. Look at it again."
+        return Hindrance.CHANGED, f"{job.ref} has changed since. Look at it again."
     if not may.allowed:
         return Hindrance.NOT_NOW, may.why
     held = claims.held_by(gate, now=now)

@@ -15,9 +15,9 @@ class Explanation:
 
 _KEY = "Check OPENAI_API_KEY and its project at OpenAI, then retry the jobs that failed."
 _CREDIT = "Add credit or raise the limit at OpenAI, then retry the jobs that failed."
-_PROMPT = "Read the newest one, and mend the prompt version of its job type."
+_PROMPT = "Read the newest one, then fix the prompt version of its job type."
 _DOCUMENT = "Read the newest one; ask its requester for another file."
-_WAIT = "Retry them. Where it goes on, look at status.openai.com."
+_WAIT = "Retry them. If it keeps happening, check status.openai.com."
 _TYPE = "Look at the model and the tools of the job type's prompt version."
 
 #: The key or the account is refused: nothing runs until somebody acts.
@@ -37,7 +37,7 @@ ACCOUNT = {
     "billing_not_active": Explanation("Billing is not active at OpenAI.", _CREDIT),
     "invalid_api_key": Explanation("OpenAI does not know the API key.", _KEY),
     "account_deactivated": Explanation("The OpenAI account is closed.", _KEY),
-    "invalid_organization": Explanation("The key is not of this organization.", _KEY),
+    "invalid_organization": Explanation("The key belongs to another organization.", _KEY),
     "insufficient_permissions": Explanation("The key may not do this at OpenAI.", _KEY),
     "missing_scope": Explanation("The key may not do this at OpenAI.", _KEY),
     "ip_not_authorized": Explanation("OpenAI does not accept this server's address.", _KEY),
@@ -49,7 +49,7 @@ ACCOUNT = {
 }
 
 _OTHERS = {
-    "server_error": Explanation("OpenAI broke while it worked on the job.", _WAIT),
+    "server_error": Explanation("OpenAI had an error while working on the job.", _WAIT),
     "rate_limit_exceeded": Explanation(
         "OpenAI's rate limit was reached.", "Retry them later, or ask OpenAI for a higher limit."
     ),
@@ -106,5 +106,5 @@ def explain(code: str) -> Explanation:
     if code.startswith("http_4"):
         return Explanation(f"OpenAI refused the request ({code}).", _PROMPT)
     if code.startswith("http_5"):
-        return Explanation(f"OpenAI broke ({code}).", _WAIT)
+        return Explanation(f"OpenAI had an error ({code}).", _WAIT)
     return Explanation(f"OpenAI said “{code}”.", "Read the newest one: it has OpenAI's sentence.")

@@ -35,7 +35,7 @@ from jobs.pages import job_or_404, person, workspace_or_404
 from jobs.text import clean, clipped
 
 LOST_FILES = (
-    "Some files that you had added are no longer kept: that is done for a day. Add them again."
+    "Some files that you added are no longer kept: they are deleted after a day. Add them again."
 )
 
 

@@ -78,7 +78,7 @@ def note_write(request: HttpRequest, ref: str) -> HttpResponse:
             write_note(
                 job, author=person(request), text=form.cleaned_data["text"], now=timezone.now()
             )
-            messages.success(request, "Your note is kept.")
+            messages.success(request, "Your note is saved.")
             return redirect(Way.read(request.GET).to(job) + "#notes")
     except NotAllowed as error:
         return refused(request, job, error)

@@ -109,7 +109,7 @@ def notice_preferences(request: HttpRequest) -> HttpResponse:
         preferences.save(
             user, form.chosen(), hour=said["hour"], zone=said["zone"], now=timezone.now()
         )
-        messages.success(request, "Your choices are kept.")
+        messages.success(request, "Your choices are saved.")
         return redirect("reviews:notice_preferences")
     status = 422 if form.errors else 200
     return render(request, "reviews/notices_preferences.html", {"form": form}, status=status)

@@ -139,7 +139,7 @@
     const row = here();
     const button = row && row.querySelector(".tick");
     if (button) button.click();
-    else say(row ? "Only those who decide tick evidence." : "Choose a row first, with j or k.");
+    else say(row ? "Only people who can decide this review can tick evidence." : "Choose a row first, with j or k.");
   }
   // A tick gives its button another name: the focus stays on its row.
   document.addEventListener("htmx:afterSettle", (event) => {
@@ -232,7 +232,7 @@
   });
   for (const name of ["htmx:sendError", "htmx:timeout"]) {
     document.addEventListener(name, (event) => {
-      if (ours(event)) away.textContent = "Jobsite cannot be reached. Others may take this review; it is tried again.";
+      if (ours(event)) away.textContent = "Jobsite cannot be reached. Somebody else may take this review over. Trying again.";
     });
   }
   document.addEventListener("htmx:responseError", (event) => {

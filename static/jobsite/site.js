@@ -98,7 +98,7 @@
   const away = document.getElementById("away");
   function reached(event, whether) {
     if (away && event.target.matches("[data-live]")) {
-      away.textContent = whether ? "" : "Jobsite cannot be reached. What you see may be old; it is tried again.";
+      away.textContent = whether ? "" : "Jobsite cannot be reached. What you see may be out of date. Trying again.";
     }
   }
   for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {

@@ -59,5 +59,5 @@ def test_an_operator_retries_what_did_not_arrive(visit, job, look):
     page.get_by_role("link", name="On their way").click()
     assert faults(page) == []
     page.goto(job.get_absolute_url())
-    expect(page.get_by_role("heading", name="What left the building")).to_be_visible()
+    expect(page.get_by_role("heading", name="Deliveries")).to_be_visible()
     assert faults(page) == []

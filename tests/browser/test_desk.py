@@ -91,7 +91,9 @@ def test_from_the_inbox_through_three_reviews_to_the_end_by_the_keyboard(waiting
     assert made == [(waiting[0].ref, noted), (waiting[1].ref, ""), (waiting[2].ref, "")]
     page.wait_for_timeout(450)
     page.keyboard.press("b")
-    expect(page.get_by_text("This job waits for no decision at the moment.")).to_be_visible()
+    expect(
+        page.get_by_text("This job is not waiting for a decision at the moment.")
+    ).to_be_visible()
     page.wait_for_timeout(450)
     page.keyboard.press("b")
     page.wait_for_url(re.compile(waiting[1].ref))
@@ -240,7 +242,7 @@ def test_the_second_sees_who_has_it_open_and_takes_it_over(waiting, visit):
     first.page.goto(f"/jobs/{job.ref}/review/")
     ready(first.page)
     second.page.goto(f"/jobs/{job.ref}/review/")
-    expect(second.page.locator("#claim-said")).to_contain_text("ruth has it open since")
+    expect(second.page.locator("#claim-said")).to_contain_text("ruth has it open (since")
     expect(second.page.get_by_role("button", name="Approve")).to_be_disabled()
     assert faults(second.page) == []
     second.page.wait_for_timeout(450)
@@ -249,11 +251,11 @@ def test_the_second_sees_who_has_it_open_and_takes_it_over(waiting, visit):
     second.page.get_by_role("button", name="Take it over").press("Enter")
     ready(second.page)
     expect(second.page.get_by_role("button", name="Approve")).to_be_enabled()
-    first.page.get_by_label("Your words").fill("I was")
+    first.page.get_by_label("Your note").fill("I was")
     first.page.evaluate("htmx.trigger('#claim', 'look')")
     expect(first.page.locator("#claim-said")).to_contain_text("lee took it over")
     expect(first.page.get_by_role("button", name="Approve")).to_be_disabled()
-    expect(first.page.get_by_label("Your words")).to_have_value("I was")
+    expect(first.page.get_by_label("Your note")).to_have_value("I was")
     expect(first.page.locator("#hold")).to_contain_text("lee has this review open")
     assert faults(first.page) == []
     second.page.keyboard.press(CHORD)
@@ -363,7 +365,7 @@ def test_the_keys_are_told_and_no_letter_decides(waiting, visit):
     assert faults(page) == []
     page.keyboard.press("Tab")
     page.keyboard.press(CHORD)
-    expect(page.get_by_text("Your note is kept.")).to_be_visible()
+    expect(page.get_by_text("Your note is saved.")).to_be_visible()
     expect(page.locator(".reviewer-note .mention")).to_have_text("@lee")
     assert ReviewerNote.objects.get().text == "Ask @lee"
     assert not Decision.objects.exists()
@@ -385,11 +387,11 @@ def test_a_claim_that_cannot_be_renewed_says_so(waiting, visit):
     page = visitor.page
     page.goto(f"/jobs/{waiting[0].ref}/review/")
     ready(page)
-    page.get_by_label("Your words").fill("I was about to")
+    page.get_by_label("Your note").fill("I was about to")
     visitor.context.clear_cookies(name="sessionid")
     page.evaluate("htmx.trigger('#claim', 'look')")
     expect(page.get_by_text("You are logged out.")).to_be_visible()
-    expect(page.get_by_label("Your words")).to_have_value("I was about to")
+    expect(page.get_by_label("Your note")).to_have_value("I was about to")
     expect(page.get_by_text("You have it open")).to_be_visible()
     page.route("**/review/claim/", lambda route: route.abort())
     page.evaluate("htmx.trigger('#claim', 'look')")

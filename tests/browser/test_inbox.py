@@ -68,7 +68,7 @@ def test_a_review_is_done_by_the_keyboard_alone(workspace, visit):
     skip.focus()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
-    expect(page.get_by_label("Your words")).to_be_focused()
+    expect(page.get_by_label("Your note")).to_be_focused()
     page.keyboard.type("Name the year.")
     page.keyboard.press("Tab")
     expect(page.get_by_label("Reason")).to_be_focused()

@@ -88,6 +88,6 @@ def test_without_javascript_all_of_it_works(workspace, visit):
     expect(page.get_by_text("3 marked as read.")).to_be_visible()
     page.goto("/notices/preferences/")
     page.get_by_label("A job needs review").select_option("at_once")
-    page.get_by_role("button", name="Keep").click()
-    expect(page.get_by_text("Your choices are kept.")).to_be_visible()
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Your choices are saved.")).to_be_visible()
     expect(page.get_by_label("A job needs review")).to_have_value("at_once")

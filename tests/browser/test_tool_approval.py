@@ -78,14 +78,14 @@ def test_what_a_tool_cannot_take_is_said_at_the_call_and_nothing_typed_is_lost(d
     page = ruth.page
     page.goto(f"/jobs/{job.ref}/review/")
     page.get_by_label("Subject").fill("")
-    page.get_by_label("Your words").fill("Looks right.")
+    page.get_by_label("Your note").fill("Looks right.")
     page.get_by_role("button", name="Approve with edits").click()
     problem = page.get_by_role("alert").filter(has_text="subject: string should have at least 1")
     expect(problem).to_be_in_viewport()
     expect(problem).to_be_focused()
     expect(page.get_by_role("button", name="Approve with edits")).to_be_visible()
     expect(page.get_by_label("Subject")).to_have_value("")
-    expect(page.get_by_label("Your words")).to_have_value("Looks right.")
+    expect(page.get_by_label("Your note")).to_have_value("Looks right.")
     assert faults(page) == []
     assert Job.objects.get().status == Status.NEEDS_REVIEW
     tolerates(ruth, 422)

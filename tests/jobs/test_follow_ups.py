@@ -383,7 +383,7 @@ def test_only_a_completed_job_is_asked_about_and_only_by_those_who_may(clock):
     for user in (job.requester, UserFactory(workspace=WorkspaceFactory(), roles=list(Role))):
         with pytest.raises(NotAllowed, match="no job"):
             following.follow_up(done, requester=user, question="Why?", now=clock())
-    with pytest.raises(NotAllowed, match="not for the role reviewer"):
+    with pytest.raises(NotAllowed, match=r"Your role \(reviewer\) does not allow"):
         following.follow_up(done, requester=reviewer(done), question="Why?", now=clock())
     assert not Job.objects.filter(job_type__follows=True).exists()
 
@@ -521,7 +521,7 @@ def test_who_may_not_ask_sees_no_way_to_and_is_refused(driver, sandbox, clock, p
     assert "data-contents" in html
     assert "follow-up/" not in html
     answer, html = page(client, user, address(parent))
-    assert answer.status_code == 403 and "not for the role reviewer" in html
+    assert answer.status_code == 403 and "Your role (reviewer) does not allow" in html
     _answer, html = page(client, user, f"/jobs/{parent.ref}/review/")
     assert "Ask about this section" not in html
     decide(

@@ -183,7 +183,7 @@ def test_a_box_that_is_not_ticked_says_no_unless_no_is_no_answer():
         (
             {"type": "string", "pattern": "^a$", "description": "The letter a."},
             "b",
-            "X does not have the form that is asked for: The letter a.",
+            "X does not have the expected format: The letter a.",
         ),
         (
             {"type": "array", "items": {**STRING, "maxLength": 2}},
@@ -268,7 +268,7 @@ def test_references_and_combinations_are_followed():
 
 def test_a_schema_that_refers_elsewhere_is_not_fetched_and_does_not_break():
     _input, said = read({"$ref": "https://example.com/schema"}, "value")
-    assert said == ["The form of Type has a fault: nothing can be checked by it. Tell an admin."]
+    assert said == ["The form for Type is broken, so your input cannot be checked. Tell an admin."]
 
 
 def test_inputs_that_are_asked_for_under_a_condition_have_fields():

@@ -531,15 +531,15 @@ def test_each_question_goes_by_the_index_that_holds_its_rows_together(wanted, in
 
 def test_nothing_yet_is_told_apart_from_nothing_matches(read, here, requester, lead):
     html = read(requester).get()
-    assert "You have asked for nothing yet" in html and html.count("New job") == 1
+    assert "You have no jobs yet" in html and html.count("New job") == 1
     auditor = UserFactory(workspace=here, roles=[Role.AUDITOR])
     html = read(auditor).get()
-    assert "Nobody has asked for anything yet" in html and "New job" not in html
+    assert "There are no jobs yet" in html and "New job" not in html
     job = job_of(requester, here, status=Status.FAILED)
     html = read(requester).get("?status=queued&q=tides")
     assert "No job matches" in html and "status queued" in html and "“tides”" in html
     decide(job.pk, Ask(Ruling.ARCHIVE, requester, NOW))
-    assert "Nothing here but archived jobs" in read(requester).get()
+    assert "There are only archived jobs" in read(requester).get()
 
 
 @pytest.mark.parametrize("status", Status)

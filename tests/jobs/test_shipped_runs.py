@@ -89,7 +89,7 @@ def test_a_customer_is_answered_from_the_library_once_a_person_has_approved(
     assert (job.status, job.warnings) == (Status.COMPLETED, [])
     client.force_login(lead)
     page = client.get(job.get_absolute_url()).content.decode()
-    assert f"{lead} approved what it did outside." in page
+    assert f"{lead} approved its tool calls." in page
     [letter] = mail.outbox
     assert letter.to == ["rosa@example.com"]
     assert "within thirty days of delivery" in letter.body

@@ -53,7 +53,7 @@ def test_a_queued_job_says_that_it_starts_soon_and_until_when():
 @pytest.mark.parametrize("heartbeat", [None, NOW - timedelta(seconds=31)])
 def test_a_stopped_cluster_is_said_plainly(status, heartbeat):
     said = stands(JobFactory(status=status), heartbeat=heartbeat)
-    assert said.sentence == "Nothing works on jobs at the moment."
+    assert said.sentence == "Jobs are not being processed at the moment."
     assert "Yours is safe" in said.detail
 
 
@@ -63,7 +63,7 @@ def test_a_refused_submit_says_what_openai_said_and_when_it_is_tried_again():
         last_turn(job).pk, NotStarted("overloaded", "Slow down.", retry_after=20), now=NOW
     )
     said = stands(job)
-    assert said.sentence == "Waiting until OpenAI takes it."
+    assert said.sentence == "Waiting for OpenAI to accept it."
     assert "Slow down." in said.detail
     assert said.next_check_at and said.next_check_at > NOW
 

@@ -170,7 +170,7 @@ def test_a_call_whose_tool_is_gone_is_skipped_with_the_reason(client, staff, hom
 def test_a_page_without_a_job_that_may_be_decided_has_nothing_to_confirm(client, staff, home):
     staff(Role.AUDITOR)
     shown = ask(client, "cancel", JobFactory(workspace=home)).content.decode()
-    assert "Cancel is not for the role auditor." in shown
+    assert "Your role (auditor) does not allow “Cancel”." in shown
     assert 'type="submit" class="default"' not in shown
 
 
@@ -317,11 +317,11 @@ def test_a_superuser_judges_nothing_without_the_role(client, home):
     client.force_login(UserFactory(is_staff=True, is_superuser=True))
     job = JobFactory(workspace=home, status=Status.NEEDS_REVIEW)
     page = ask(client, "approve", job)
-    assert "Approve is not for the role admin." in page.content.decode()
+    assert "Your role (admin) does not allow “Approve”." in page.content.decode()
     # Nor by sending what the page did not offer.
     forged = {"action": "approve", "confirmed": "1", "_selected_action": [str(job.pk)]}
     response = client.post(LIST, {**forged, f"hash-{job.pk}": job.open_gate.content_hash})
-    assert "Approve is not for the role admin." in told(response)
+    assert "Your role (admin) does not allow “Approve”." in told(response)
     assert status(job) == Status.NEEDS_REVIEW
 
 

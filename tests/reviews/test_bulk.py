@@ -541,7 +541,7 @@ def test_from_the_ticks_to_the_end_without_javascript(
     assert "Under way." in page and "every 2s" in page
     tasks.work_bulk(action_id=str(action.pk))
     page = words(client.get(action.get_absolute_url()))
-    assert "All that could be are approved." in page
+    assert "All that can be approved are." in page
     assert "every 2s" not in page, "what is done is not asked for again"
     assert "reviews/?kind=output" in page
     assert action.ref in words(client.get("/w/quality/reviews/bulk/"))

@@ -57,7 +57,7 @@ def test_a_decision_on_an_older_result_is_exit_code_1(shell, job, reviewer):
 def test_whoever_may_not_decide_is_exit_code_1(shell, job):
     ran = shell("decide", job.ref, "approve", "--as", job.requester, "--json")
     assert ran.code == 1
-    assert ran.json["error"] == "Approve is not for the role requester."
+    assert ran.json["error"] == "Your role (requester) does not allow “Approve”."
     assert not Decision.objects.exists()
 
 

@@ -188,7 +188,7 @@ def test_another_workspaces_delivery_is_not_there(client, job):
 def test_a_requester_reads_where_it_went_and_no_more(client, job, endpoint):
     client.force_login(job.requester)
     shown = text_of(client.get(job.get_absolute_url()))
-    assert "What left the building" in shown and "127.0.0.1" in shown
+    assert "Deliveries" in shown and "127.0.0.1" in shown
     assert "An operator looks after it" in shown
     assert endpoint.url not in shown and "/w/home/deliveries/" not in shown
 
@@ -207,7 +207,7 @@ def test_a_mail_is_masked_for_requesters_and_not_for_leads(client, log_in, home)
 def test_a_job_that_nothing_leaves_says_nothing_of_it(client, log_in, home):
     job = JobFactory(workspace=home, status=Status.COMPLETED)
     log_in(Role.LEAD)
-    assert "What left the building" not in text_of(client.get(job.get_absolute_url()))
+    assert "Deliveries" not in text_of(client.get(job.get_absolute_url()))
 
 
 def test_what_a_receiver_says_is_text_and_never_markup(client, log_in, job):

@@ -128,7 +128,7 @@ def test_back_leads_through_what_one_was_at_decided_or_not(client, waiting, revi
         answer = client.get(answer.context["back_url"])
         assert at(answer) == page_of(job)
     assert answer.context["back_url"] == ""
-    assert "waits for no decision" in said(answer)
+    assert "not waiting for a decision" in said(answer)
 
 
 def test_the_trail_is_bounded_and_holds_each_review_once():
@@ -235,12 +235,12 @@ def test_a_claim_says_who_has_it_and_takes_it_over_only_when_asked(client, waiti
     page = review(client, lead, job)
     assert "<strong>ruth</strong> has it open" in said(page)
     assert "Take it over" in said(page)
-    assert page.context["verbs"].every[0].why.startswith("ruth has this review open since")
+    assert page.context["verbs"].every[0].why.startswith("ruth has this review open (since")
     assert "ruth" in said(claim(client, lead, job))
     assert "You have it open" in said(claim(client, lead, job, take_over="1"))
     lost = claim(client, reviewer, job, held="1")
     assert "<strong>lee</strong> took it over" in said(lost)
-    assert "lee has this review open since" in said(lost)
+    assert "lee has this review open (since" in said(lost)
     assert Gate.objects.get(job=job).claimed_by == lead
 
 

@@ -740,7 +740,7 @@ def test_parts_are_added_and_removed_in_the_whole():
     answer = client.post(verb(job, Ruling.APPROVE), wrong)
     page = answer.content.decode()
     assert answer.status_code == 422
-    assert "$.rows[0].risk" in page and "Your edits were not taken" in page
+    assert "$.rows[0].risk" in page and "Your edits could not be accepted" in page
     assert "{&quot;rows&quot;: [{&quot;risk&quot;: 1}]}" in page
     assert '<details class="edit-whole" open>' in page
     fields = posted(job, edit=json.dumps({"rows": [FOUND]}))

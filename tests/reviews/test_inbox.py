@@ -500,7 +500,7 @@ def test_a_review_whose_time_ran_out_is_history_too(client, workspace, reviewer)
     answer, page = look(client, reviewer, workspace, tab="history")
     assert [entry.job for entry in answer.context["page"].entries] == [job]
     assert "Time ran out" in page
-    assert "nobody: the time was over" in page
+    assert "nobody: time ran out" in page
     assert queued.ref not in page
 
 

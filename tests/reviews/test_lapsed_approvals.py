@@ -124,7 +124,7 @@ def test_the_pages_say_whose_does_not_count_and_why_before_anybody_else_approves
     assert [(one.approval.actor, one.why) for one in seen.lapsed] == [
         (ann, why.format(place=job.workspace))
     ]
-    assert "0 of 2 approvals are given. Yours is kept" in offers.consequence(Ruling.APPROVE, job)
+    assert "0 of 2 approvals are given. Yours is counted" in offers.consequence(Ruling.APPROVE, job)
     assert "approvals are given" not in requesters(job)
     assert report.job_document(job)["gate"]["approvals"] == {"given": 0, "needed": 2}
     client.force_login(ben)

@@ -162,7 +162,7 @@ def test_many_reviews_at_once_are_one_letter(here, lead, mailoutbox):
     assert mailoutbox == []
     send(NOW + timedelta(minutes=10))
     [message] = mailoutbox
-    assert message.subject == "[Jobsite] 7 things, 7 for you to decide"
+    assert message.subject == "[Jobsite] 7 notices, 7 for you to decide"
     assert message.body.count("/review/") == 7
 
 
@@ -186,7 +186,7 @@ def test_a_long_letter_says_how_many_more_there_are(here, lead, mailoutbox, monk
     [message] = mailoutbox
     assert message.body.count("/review/") == 3
     assert "And 2 more: https://jobs.example.com/notices/" in message.body
-    assert "5 things" in message.subject
+    assert "5 notices" in message.subject
 
 
 def test_whoever_had_enough_for_an_hour_gets_the_rest_in_one(here, mailoutbox, monkeypatch):
@@ -200,7 +200,7 @@ def test_whoever_had_enough_for_an_hour_gets_the_rest_in_one(here, mailoutbox, m
     assert len(mailoutbox) == 2
     send(NOW + timedelta(minutes=62))
     assert len(mailoutbox) == 3
-    assert mailoutbox[2].subject == "[Jobsite] 3 things"
+    assert mailoutbox[2].subject == "[Jobsite] 3 notices"
 
 
 def test_without_an_address_there_is_no_letter(here, mailoutbox):
@@ -275,7 +275,7 @@ def test_a_digest_comes_once_a_day_at_ones_own_hour(here, mailoutbox):
     assert mailoutbox == []
     send(due)
     [message] = mailoutbox
-    assert message.subject == "[Jobsite] Your day: 2 things"
+    assert message.subject == "[Jobsite] Daily digest: 2 notices"
     assert first.ref in message.body and second.ref in message.body
     third = waiting(here, now=due)
     tell(due)
@@ -293,7 +293,7 @@ def test_a_digest_with_nothing_to_say_is_not_sent(here, mailoutbox):
     tell(NOW)
     approve(job)
     send(NOW + timedelta(days=1))
-    assert [one for one in mailoutbox if "Your day" in one.subject] == []
+    assert [one for one in mailoutbox if "Daily digest" in one.subject] == []
 
 
 def test_moving_the_hour_moves_the_digest_that_waits_and_never_makes_a_second_one(here, mailoutbox):

@@ -256,7 +256,7 @@ def choices(client):
 def test_choices_are_kept(client, reviewer):
     sent = choices(client) | {"needs_review": "at_once", "hour": "17", "zone": "Europe/Berlin"}
     answer = client.post(CHOICES, sent, follow=True)
-    assert "Your choices are kept." in answer.content.decode()
+    assert "Your choices are saved." in answer.content.decode()
     assert choices(client)["needs_review"] == "at_once"
     at = DigestTime.objects.get(person=reviewer)
     assert (at.hour, at.zone) == (17, "Europe/Berlin")
@@ -269,7 +269,7 @@ def test_choices_are_kept(client, reviewer):
 def test_what_cannot_be_chosen_is_said_and_nothing_is_kept(client, reviewer, wrong):
     answer = client.post(CHOICES, choices(client) | {"escalated": "app"} | wrong)
     assert answer.status_code == 422
-    assert "Nothing is kept yet" in answer.content.decode()
+    assert "Nothing is saved yet" in answer.content.decode()
     assert not NoticeChoice.objects.exists()
 
 

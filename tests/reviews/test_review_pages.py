@@ -153,7 +153,7 @@ def test_what_changed_and_what_was_decided_stays_in_sight(client, job, reviewer,
 def test_requesters_are_refused_and_read_nothing_of_the_result(client, job):
     answer = desk(client, job.requester, job)
     assert answer.status_code == 403
-    assert "not for requesters" in said(answer)
+    assert "not shown to requesters" in said(answer)
     assert "The answer." not in said(answer)
 
 
@@ -180,14 +180,14 @@ def test_who_requested_it_reads_why_somebody_else_must_approve(client, workspace
 def test_onlookers_see_it_and_are_offered_what_they_may_alone(client, workspace, job, role):
     page = said(desk(client, UserFactory(workspace=workspace, roles=[role]), job))
     assert "The answer." in page
-    assert f"Approve is not for the role {role.label.lower()}." in page
+    assert f"Your role ({role.label.lower()}) does not allow “Approve”." in page
     assert offers.url_of(Ruling.APPROVE, job) not in page
     assert (offers.url_of(Ruling.CANCEL, job) in page) == (role == Role.OPERATOR)
 
 
 def test_a_job_that_waits_for_nobody_says_so(client, workspace, lead):
     page = said(desk(client, lead, JobFactory(workspace=workspace, status=Status.COMPLETED)))
-    assert "waits for no decision" in page
+    assert "not waiting for a decision" in page
     assert "Reopen" in page
     page = said(desk(client, lead, JobFactory(workspace=workspace)))
     assert "No result yet" in page
@@ -339,7 +339,7 @@ def test_the_second_reads_who_was_first_and_keeps_their_words(client, job, revie
     answer = press(client, reviewer, job, Ruling.REQUEST_CHANGES, "Shorter <b>.", seen=seen)
     page = said(answer)
     assert answer.status_code == 409
-    assert "You were second" in page
+    assert "Somebody else was first" in page
     assert "lee decided at" in page
     assert "(rejected)" in page
     assert "Not sound." in page
