@@ -294,7 +294,9 @@ def _reading(action: Action, job: Job, roles: frozenset[Role]) -> Permission:
     if wide := sorted(roles & SEES_ALL):
         return Permission(wide[0])
     if action is Action.INSPECT:
-        return Permission(None, "Reviews, and what OpenAI said, are not shown to requesters.", forbidden=True)
+        return Permission(
+            None, "Reviews, and what OpenAI said, are not shown to requesters.", forbidden=True
+        )
     if job.status != Status.COMPLETED:
         return Permission(Role.REQUESTER, f"{job.ref} shows its result once it is completed.")
     return Permission(Role.REQUESTER)
