@@ -12,7 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
+from django.db.models import Q
 from django_q.tasks import async_task
 
 from jobs import lifecycle, tools
@@ -302,11 +304,17 @@ def _decide(call: FunctionCall, verdict: Verdict, now: datetime) -> None:
 
 
 def hand_out(now: datetime) -> None:
-    """Give what may run to the queue, and answer for runs whose process died."""
+    """Give what may run to the queue, as far as there is room, and answer for runs whose process
+    died."""
     due = FunctionCall.objects.due(now).select_related("turn__attempt").order_by("next_check_at")
     # What was sent and answered may be megabytes, once for each of its calls.
-    for call in due.defer("turn__request", "turn__payload", "turn__late_payload")[:50]:
+    found = list(due.defer("turn__request", "turn__payload", "turn__late_payload")[:50])
+    room = settings.CALLS_AT_A_TIME - _at_work(now) if found else 0
+    for call in found:
         if call.state == CallState.READY and call.turn.attempt.is_open:
+            if room <= 0:
+                continue
+            room -= 1
             taken = FunctionCall.objects.filter(
                 pk=call.pk, state=CallState.READY, next_check_at=call.next_check_at
             ).update(next_check_at=now + NUDGE_AGAIN)
@@ -317,6 +325,14 @@ def hand_out(now: datetime) -> None:
             _answer(call, CallOutcome.INTERRUPTED, problem(text), token=call.lease_token, now=now)
         else:
             FunctionCall.objects.filter(pk=call.pk).update(next_check_at=None)
+
+
+def _at_work(now: datetime) -> int:
+    """How many were given to the queue, or run."""
+    handed_out = Q(state=CallState.READY, next_check_at__gt=now)
+    return FunctionCall.objects.filter(
+        handed_out | Q(state=CallState.RUNNING, lease_until__gt=now)
+    ).count()
 
 
 def run(call_id: UUID, *, clock: Callable[[], datetime]) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.db.models import Max
@@ -168,7 +168,11 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _exactly(text: str) -> float:
     value = float(text)
-    if not math.isfinite(value) or Decimal(repr(value)) != Decimal(text):
+    try:
+        same = math.isfinite(value) and Decimal(repr(value)) == Decimal(text)
+    except InvalidOperation:  # beyond what even `Decimal` reads
+        same = False
+    if not same:
         raise ValueError("this number means different things to different readers")
     return value
 

@@ -377,6 +377,7 @@ class Sweep:
             return
         self._looked_around = now
         overdue = Gate.objects.filter(closed_at=None, expires=True, due_at__lte=now)
+        overdue = overdue.exclude(escalate_at__isnull=False, escalate_at__lte=now)
         for job_id in overdue.values_list("job_id", flat=True)[:50]:
             try:
                 lapses.review_overdue(job_id, now=now)

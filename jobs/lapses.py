@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from jobs import lifecycle, policy, settling
+from jobs import ladder, lifecycle, policy, settling
 from jobs.access import UNKNOWN_SUBMIT
 from jobs.lifecycle import Reason
 from jobs.models import Attempt, Cause, Job, State, Status, Turn, Verb
@@ -109,6 +109,9 @@ def review_overdue(job_id: UUID, *, now: datetime) -> None:
     with lifecycle.locked(job_id) as job:
         gate = job.open_gate
         if gate is None or not gate.expires or gate.due_at > now:
+            return
+        if gate.escalate_at and gate.escalate_at <= now and gate.level < ladder.top(job.job_type):
+            # It should have gone up before: it does that first, and gets the time of that level.
             return
         lifecycle.move(
             job,

@@ -93,7 +93,7 @@ def add(
         if document is None:
             title = words.title(read.text) or PurePath(read.name).stem
             row = _row(workspace, read, title=title, actor=actor, now=now)
-            document, added = _inserted(row)
+            document, added = _inserted(row, *_cut(row))
         outcomes.append(Outcome(name, document, added))
     return outcomes
 
@@ -128,6 +128,7 @@ def _filed(
     if known := _same(job.workspace, read.sha256):
         return Outcome(name, known)
     row = _row(job.workspace, read, title=title, actor=actor, now=now, result=result)
+    parts = _cut(row)
     with transaction.atomic():
         # Reopened meanwhile, it is no longer a result that counts.
         held = Job.objects.select_for_update(of=("self",)).get(pk=job.pk)
@@ -139,7 +140,7 @@ def _filed(
             raise NotNow(f"This result of {job.ref} is kept as evidence only.")
         if needs and result_of(held).content_hash != result.content_hash:
             raise NotNow(f"{job.ref} has another version of its result now. Look at it again.")
-        document, added = _inserted(row)
+        document, added = _inserted(row, *parts)
     return Outcome(name, document, added)
 
 
@@ -322,8 +323,8 @@ def _stored(workspace: Workspace, read: ReadDocument) -> str:
     return default_storage.save(path, ContentFile(read.content))
 
 
-def _inserted(row: LibraryDocument) -> tuple[LibraryDocument, bool]:
-    """The document with the content of `row`, and whether it is this one."""
+def _cut(row: LibraryDocument) -> tuple[list[LibraryPassage], list[LibraryTerm]]:
+    """What a document is found by. Takes seconds for a long one: not for within a transaction."""
     passages = [
         LibraryPassage(
             document=row,
@@ -341,6 +342,13 @@ def _inserted(row: LibraryDocument) -> tuple[LibraryDocument, bool]:
         LibraryTerm(workspace=row.workspace, document=row, term=term, places=said)
         for term, said in places.items()
     ]
+    return passages, terms
+
+
+def _inserted(
+    row: LibraryDocument, passages: list[LibraryPassage], terms: list[LibraryTerm]
+) -> tuple[LibraryDocument, bool]:
+    """The document with the content of `row`, and whether it is this one."""
     try:
         with transaction.atomic():
             row.ref = _free_ref()

@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from django_q.tasks import async_task
-
 from jobs import lapses, lifecycle, live, policy, results, settling
 from jobs.access import FILES_MISSING
 from jobs.lifecycle import PROVIDER, Reason
@@ -24,6 +22,7 @@ from jobs.models import (
     Verb,
 )
 from jobs.provider.errors import (
+    ACCOUNT_CODES,
     AccountProblem,
     CannotCancel,
     FilesUnavailable,
@@ -143,8 +142,8 @@ def not_accepted(turn_id: UUID, error: ProviderError, *, now: datetime) -> None:
             _send_with_text(job, attempt, turn, now=now)
         else:
             settling.fail(job, attempt, Reason(code, text), now=now, cost=Decimal(0))
-            if isinstance(error, AccountProblem):
-                _alert(job, code, text)
+            if isinstance(error, AccountProblem) and code not in ACCOUNT_CODES:
+                settling.alert(job, code, text)
 
 
 def _can_do_without(job: Job, turn: Turn, error: ProviderError) -> bool:
@@ -237,7 +236,7 @@ def lookup_failed(
                 text = f"OpenAI refuses to say how it stands: {clean(error.text)}"
                 lifecycle.explain(job, Reason(code, text), now=now)
                 if failures == SAYS_SO_AFTER:
-                    _alert(job, code, text)
+                    settling.alert(job, code, text)
                 return
             if isinstance(error, FilesUnavailable):
                 text = f"A file of it could not be fetched {failures} times. It is tried again."
@@ -313,10 +312,6 @@ def _missing(job: Job, attempt: Attempt, turn: Turn, *, now: datetime) -> None:
         settling.settle_canceled(job, f"Canceled by {job.cancel_requested_by}. {text}", now=now)
     else:
         settling.move_to(job, Status.FAILED, Verb.FAILED, Reason("lost_at_provider", text), now=now)
-
-
-def _alert(job: Job, code: str, text: str) -> None:
-    async_task("jobs.tasks.alert_operators", code=code, text=text, ref=job.ref)
 
 
 def _wake(attempt: Attempt, now: datetime) -> None:

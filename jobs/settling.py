@@ -8,10 +8,13 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django_q.tasks import async_task
+
 from jobs import calls, carriage, lifecycle, policy, results, turns
 from jobs.access import UNKNOWN_SUBMIT
 from jobs.lifecycle import PROVIDER, GateSpec, Reason
 from jobs.models import Attempt, Cause, GateKind, Job, LiveText, Result, State, Status, Turn, Verb
+from jobs.provider.errors import ACCOUNT_CODES
 from jobs.results import Read
 from jobs.review_facts import review_reasons
 from jobs.reviewing import told
@@ -206,6 +209,13 @@ def settle_canceled(job: Job, text: str, *, now: datetime) -> None:
 
 def move_to(job: Job, to: Status, verb: Verb, reason: Reason, *, now: datetime) -> None:
     lifecycle.move(job, to, verb=verb, now=now, reason=reason, progress_message=to.label)
+    if to is Status.FAILED and reason.code in ACCOUNT_CODES:
+        alert(job, reason.code, reason.text)
+
+
+def alert(job: Job, code: str, text: str) -> None:
+    """Tell the operators that the account or the key is refused."""
+    async_task("jobs.tasks.alert_operators", code=code, text=text, ref=job.ref)
 
 
 def late(job: Job, attempt: Attempt, text: str, *, now: datetime) -> None:

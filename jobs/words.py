@@ -36,7 +36,7 @@ STOP_WORDS = frozenset(_FUNCTION_WORDS.split())
 
 _HEADING = re.compile(
     r"""^(?:
-        \#{1,6}[ \t]+(?P<marked>[^\n]{1,200}?)[ \t#]*$
+        \#{1,6}[ \t]++(?P<marked>[^\n]{1,200}?)[ \t#]*$
         |(?P<under>[^\s\#>|*+-][^\n]{0,120})\n(?:={3,}|-{3,})[ \t]*$
         |(?<=\n\n)(?P<numbered>\d{1,2}(?:\.\d{1,2}){0,3}\.?[ \t]+[^\W\d_][^\n]{0,80}[^\s.,;:])\n[ \t]*$
     )""",

@@ -334,6 +334,8 @@ FILE_DROP_ROOT = _text("FILE_DROP_ROOT")
 #: Deliveries that are being sent at a time: fewer than the queue has workers, so that a receiver
 #: which is slow holds up no sweep.
 DELIVERIES_AT_A_TIME = 2
+#: Tool calls that run at a time, for the same reason.
+CALLS_AT_A_TIME = 2
 #: Days after its end during which a response can be followed; OpenAI keeps them for 30 at least.
 OPENAI_RESPONSES_KEPT_DAYS = 29
 #: Seconds. A background create answers at once; what takes longer may have started.
@@ -350,9 +352,9 @@ SWEEPS = 2
 Q_CLUSTER = {
     "name": "jobsite",
     "orm": "default",
-    # One more than the sweeps, so that other tasks always find a free worker.
-    "workers": SWEEPS + 1,
-    "queue_limit": SWEEPS + 1,
+    # One more than deliveries and tool calls can hold, so that a sweep always finds a free worker.
+    "workers": DELIVERIES_AT_A_TIME + CALLS_AT_A_TIME + 1,
+    "queue_limit": DELIVERIES_AT_A_TIME + CALLS_AT_A_TIME + 1,
     "bulk": 1,
     "poll": 0.2,
     "timeout": 90,

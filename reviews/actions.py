@@ -95,7 +95,8 @@ def decide(job_id: UUID, ask: Ask) -> Decision:
                 data=data | _data(gate, ask, asked, partial=partial, waited_for=waited_for),
                 at=ask.now,
             )
-            mentions.announce(decision, text=ask.note, author=ask.actor, job=job)
+            if not ask.quiet:
+                mentions.announce(decision, text=ask.note, author=ask.actor, job=job)
             if gate and ask.ruling is Ruling.ESCALATE:
                 # Whoever gives it away has it open no more.
                 claims.release(gate, ask.actor)

@@ -263,6 +263,8 @@ def _carry_out(action: BulkAction, item: BulkItem, token: UUID, now: datetime) -
         action.note,
         content_hash=item.content_hash,
         assignee=action.assignee.get_username() if action.assignee else "",
+        # Whoever the note names is told once, not job by job.
+        quiet="@" in action.note and action.items.filter(outcome=Outcome.DONE).exists(),
     )
     try:
         with transaction.atomic():

@@ -197,6 +197,9 @@ def _fields(job: Job, result: Result) -> list[Field]:
         is_json = job.prompt_version.output_schema is not None
         return [Field(WHOLE, "The result", "", result.text, is_json=is_json)]
     text = json.dumps(value, ensure_ascii=False, indent=2)
+    if len(text) > LONGEST:
+        # Deep as it is, most of it would be spaces.
+        text = json.dumps(value, ensure_ascii=False)
     whole = Field(WHOLE, "The result", "", text, is_json=True)
     leaves = list(islice(_leaves(value), MOST_FIELDS + 1))
     if not isinstance(value, dict | list) or len(leaves) > MOST_FIELDS:

@@ -46,6 +46,8 @@ _BUNDLE = frozenset(
 MOST_AN_HOUR = 30
 #: Notices that a letter names; it says how many more there are.
 MOST_IN_LETTER = 50
+#: Notices of a letter that are looked at for those.
+MOST_JUDGED = 1_000
 #: Letters that one task is given, and the seconds after which it begins no more.
 MOST_AT_ONCE, LASTS = 50, 30.0
 #: Seconds after which the queue ends a task that hangs: less than its lease, so that nobody else
@@ -200,29 +202,28 @@ def _sealed(letter: Letter, *, now: datetime) -> EmailMessage | None:
     if not person.email or not person.is_active:
         _end(letter, LetterEnd.NO_ADDRESS if person.is_active else LetterEnd.EMPTY, now=now)
         return None
-    notices = _worth_saying(letter)
+    notices, more = _worth_saying(letter)
     if not notices:
         _end(letter, LetterEnd.EMPTY, now=now)
         return None
-    lines = [line(notice) for notice in notices[:MOST_IN_LETTER]]
-    return compose(letter, lines, max(0, len(notices) - MOST_IN_LETTER))
+    return compose(letter, [line(notice) for notice in notices], more)
 
 
-def _worth_saying(letter: Letter) -> list[Notice]:
+def _worth_saying(letter: Letter) -> tuple[list[Notice], int]:
     """What of a letter is neither read nor dealt with, and still for this person: they may have
-    lost a role, or chosen otherwise, since it happened. At most one more than is named is judged."""
+    lost a role, or chosen otherwise, since it happened. The first `MOST_IN_LETTER`, and how many
+    come after those, which are counted without being judged."""
     how = preferences.of(letter.person).how
     mailed = [kind for kind, way in how.items() if way in (How.AT_ONCE, How.DIGEST)]
     rows = Notice.objects.shown_to(letter.person).unread().filter(letter=letter, kind__in=mailed)
     related = ("job__job_type", "job__open_gate", "job__requester", "workspace", "actor", "person")
-    found = list(rows.select_related(*related).order_by("id")[: 4 * MOST_IN_LETTER])
     kept: list[Notice] = []
-    for place, notice in enumerate(found):
-        if len(kept) == MOST_IN_LETTER:
-            return kept + found[place:]
+    for notice in rows.select_related(*related).order_by("id")[:MOST_JUDGED]:
         if still_concerned(notice):
             kept.append(notice)
-    return kept
+            if len(kept) == MOST_IN_LETTER:
+                return kept, rows.filter(pk__gt=notice.pk).count()
+    return kept, 0
 
 
 def _put_off(letters: Sequence[UUID], *, until: datetime) -> None:

@@ -115,10 +115,18 @@ def take_down_lapses(person: User, workspace: Workspace | None, *, now: datetime
 
 
 def hand_out(now: datetime) -> None:
-    """Give what is to be told to the queue. One query where there is nothing."""
+    """Give what is to be told to the queue, unless some is there already: many things that happen at
+    once keep no sweep from its turn. One query where there is nothing."""
     due = Occurrence.objects.filter(next_check_at__lte=now)
     ids = list(due.order_by("next_check_at").values_list("pk", flat=True)[:MOST_AT_ONCE])
-    if ids and due.filter(pk__in=ids).update(next_check_at=now + NUDGE_AGAIN):
+    handed_out = Occurrence.objects.filter(
+        next_check_at__gt=now, next_check_at__lte=now + NUDGE_AGAIN, failures=0
+    )
+    if (
+        ids
+        and not handed_out.exists()
+        and due.filter(pk__in=ids).update(next_check_at=now + NUDGE_AGAIN)
+    ):
         async_task(TELL, occurrences=ids)
 
 

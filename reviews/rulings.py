@@ -36,7 +36,8 @@ class Ask:
     approval of a result, `edit` is the whole version that is approved instead: its text, or JSON
     where its prompt asks for structured output. `seconds` is how long it was in sight. `assignee` is
     the username of whom a review is given to; "" is nobody in particular. `level` is where a review
-    stood that is escalated: one that has gone up since goes no further; None leaves it open."""
+    stood that is escalated: one that has gone up since goes no further; None leaves it open. `quiet`
+    tells nobody that the note names them: they were told."""
 
     ruling: Ruling
     actor: User
@@ -50,6 +51,7 @@ class Ask:
     edit: str | None = None
     seconds: int | None = None
     level: int | None = None
+    quiet: bool = False
 
 
 #: Names that an error lists of those who may decide.

@@ -19,6 +19,18 @@ QUOTA_CODES = frozenset(
         "billing_not_active",
     }
 )
+#: What an operator has to see to at OpenAI, quotas and keys.
+ACCOUNT_CODES = QUOTA_CODES | {
+    "account_deactivated",
+    "http_401",
+    "http_403",
+    "insufficient_permissions",
+    "invalid_api_key",
+    "invalid_organization",
+    "ip_not_authorized",
+    "missing_scope",
+    "unsupported_country_region_territory",
+}
 #: 503s that say that nothing was started.
 OVERLOADED_CODES = frozenset({"server_is_overloaded", "slow_down", "service_unavailable_error"})
 #: Seconds. A longer Retry-After is a mistake or a closed account, and is looked at again by then.

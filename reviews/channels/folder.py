@@ -29,6 +29,7 @@ def send(content: Content, now: datetime) -> str:
     job = content.job
     stem = f"{job.ref}-{content.leaving.content_hash[:12]}"
     paths = [f"{stem}-{file.position}-{_bare(file.name)}" for file in content.files]
+    left = False
     try:
         folder = _folder(Path(settings.FILE_DROP_ROOT), job.workspace.slug, job.job_type.slug)
         _sweep(folder, content.key)
@@ -44,8 +45,9 @@ def send(content: Content, now: datetime) -> str:
             _write(aside / f"{stem}.json{PART}", [content.body(paths)])
             for name in names:
                 os.replace(aside / f"{name}{PART}", folder / name)
+                left = True
     except OSError as error:
-        raise Passing(f"The folder cannot be written to ({error.strerror}).", left=False) from error
+        raise Passing(f"The folder cannot be written to ({error.strerror}).", left=left) from error
     return f"{job.workspace.slug}/{job.job_type.slug}/{stem}.json"
 
 

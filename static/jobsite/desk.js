@@ -228,14 +228,24 @@
   document.addEventListener("htmx:beforeOnLoad", (event) => {
     if (!ours(event) || !event.detail.xhr.getResponseHeader("HX-Refresh")) return;
     event.preventDefault();
-    away.textContent = "You are logged out. Log in in another tab to go on here.";
+    window.saysLoggedOut();
+    away.textContent = "You are logged out. Log in in another tab to go on here: what you typed stays.";
   });
   for (const name of ["htmx:sendError", "htmx:timeout"]) {
     document.addEventListener(name, (event) => {
       if (ours(event)) away.textContent = "Jobsite cannot be reached. Somebody else may take this review over. Trying again.";
     });
   }
-  document.addEventListener("htmx:responseError", (event) => {
+  // Logging in made this page's tokens worthless.
+  let renewing = false;
+  document.addEventListener("htmx:responseError", async (event) => {
+    if (ours(event) && event.detail.xhr.status === 403 && !renewing) {
+      renewing = true;
+      const again = await window.renewTokens();
+      if (again) htmx.trigger("#claim", "look");
+      setTimeout(() => { renewing = false; }, 1000);
+      if (again) return;
+    }
     if (ours(event)) away.textContent = "That was refused. Load this page again to see how the review stands.";
   });
   document.addEventListener("htmx:afterSwap", (event) => {

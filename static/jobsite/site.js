@@ -94,6 +94,28 @@
     for (const element of document.querySelectorAll("[data-live]")) htmx.trigger(element, "look");
   });
 
+  // Whoever was logged out and logs in in another tab gets new tokens there: those in this page's forms
+  // are worth nothing any more, and scripts cannot read the cookie. So the page is asked for new ones.
+  let loggedOut = false;
+  window.saysLoggedOut = () => { loggedOut = true; };
+  window.renewTokens = async () => {
+    try {
+      const answer = await fetch(location.href, { credentials: "same-origin", cache: "no-store" });
+      if (!answer.ok || new URL(answer.url).pathname !== location.pathname) return false;
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const fresh = page.querySelector("input[name=csrfmiddlewaretoken]");
+      if (!fresh) return false;
+      for (const input of document.querySelectorAll("input[name=csrfmiddlewaretoken]")) input.value = fresh.value;
+      loggedOut = false;
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden && loggedOut) window.renewTokens();
+  });
+
   // A page that cannot be renewed says so, until it can.
   const away = document.getElementById("away");
   function reached(event, whether) {

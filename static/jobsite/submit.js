@@ -173,6 +173,7 @@
     } else if (answer && answer.error) {
       fail(entry, answer.error, false);
     } else if (request.status === 200 || request.status === 403) {
+      window.saysLoggedOut();
       fail(entry, "You are no longer logged in, or may no longer submit here. Log in in another tab, then try again.", true);
     } else {
       fail(entry, `${file.name} could not be added. Try again in a moment.`, true);

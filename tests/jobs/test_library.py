@@ -135,6 +135,8 @@ def test_a_document_is_cut_into_passages_that_hold_all_of_it_in_order(here):
 
 
 UNLIKELY = ["", " \n\f\n ", "x" * 5_000, "\n" * 5_000, "# \n" * 900, "a b " * 2_000, "\f" * 3_000]
+# A line that is no heading after all: cut in no time, whatever its length.
+UNLIKELY.append("#" + " " * 20_000 + "a" * 250)
 
 
 @pytest.mark.parametrize("text", UNLIKELY, ids=range(len(UNLIKELY)))

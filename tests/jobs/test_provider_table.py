@@ -11,7 +11,10 @@ from django_q.models import OrmQ
 
 from jobs import policy, tasks
 from jobs.access import NotNow
+from jobs.documents import Upload
 from jobs.models import Cause, OnIncomplete, Review, Role, State, Status, Verb, WebhookReceipt
+from jobs.operations import causes
+from jobs.provider.errors import ACCOUNT_CODES
 from reviews.models import Ruling
 from tests import wire
 from tests.driver import Driver
@@ -352,6 +355,26 @@ def test_a_refused_account_fails_the_job_and_alerts_the_operators(driver, sandbo
     assert queued.task["kwargs"] == said
     run_out(driver)
     assert sandbox.stats()["creates"] == 1
+
+
+def test_an_answer_that_ends_for_want_of_credit_alerts_the_operators(driver, sandbox, job):
+    lives(sandbox, end="failed", error={"code": "insufficient_quota", "message": "No credit."})
+    driver.settle(job)
+    assert (job.status, job.reason_code) == (Status.FAILED, "insufficient_quota")
+    assert [queued.task["kwargs"]["code"] for queued in alerts()] == ["insufficient_quota"]
+
+
+def test_a_refused_upload_alerts_the_operators(driver, sandbox, settings):
+    settings.INLINE_BYTES = 10
+    error = {"message": "No such key.", "code": "invalid_api_key", "type": "invalid_request_error"}
+    sandbox.script({"on": "upload", "do": {"status": 401, "error": error}})
+    job = driver.settle(JobFactory(uploads=(Upload("notes.txt", b"Low tide is at noon."),)))
+    assert (job.status, job.reason_code) == (Status.FAILED, "invalid_api_key")
+    assert [queued.task["kwargs"]["code"] for queued in alerts()] == ["invalid_api_key"]
+
+
+def test_what_is_told_of_as_the_accounts_alerts_the_operators():
+    assert causes.ACCOUNT.keys() == ACCOUNT_CODES
 
 
 def alerts():

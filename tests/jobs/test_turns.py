@@ -7,6 +7,7 @@ import pytest
 from django.core import mail
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django_q.models import OrmQ
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -265,6 +266,24 @@ def test_every_call_is_answered_however_many_there_are(driver, sandbox, ran):
     job = driver.settle(JobFactory(job_type=tools_type("look", max_calls=3)))
     assert len(last_turn(job).request["input"]) == 150
     assert (len(ran), job.attempts.get().state) == (3, State.SUCCEEDED)
+
+
+def test_calls_leave_the_queue_room_for_the_sweeps(clock, settings):
+    for _job in range(4):
+        wants()
+    FunctionCall.objects.update(state=CallState.READY, next_check_at=clock())
+
+    def handed_out():
+        calls.hand_out(clock())
+        return [task for task in OrmQ.objects.all() if task.func() == calls.RUN]
+
+    assert len(handed_out()) == settings.CALLS_AT_A_TIME
+    first = handed_out()
+    assert len(first) == settings.CALLS_AT_A_TIME, "there is no room yet"
+    FunctionCall.objects.get(pk=first[0].kwargs()["call_id"]).delete()
+    assert len(handed_out()) == settings.CALLS_AT_A_TIME + 1
+    held = settings.CALLS_AT_A_TIME + settings.DELIVERIES_AT_A_TIME
+    assert held < settings.Q_CLUSTER["workers"]
 
 
 def test_handing_out_reads_no_answers(clock):

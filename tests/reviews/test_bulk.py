@@ -14,7 +14,17 @@ from jobs.access import NotNow
 from jobs.models import Gate, Job, Lane, Role, Status
 from reviews import bulk, claims, inbox, preflight, tasks
 from reviews.actions import Ask, decide
-from reviews.models import BulkAction, BulkItem, BulkState, Decision, Hindrance, Outcome, Ruling
+from reviews.models import (
+    BulkAction,
+    BulkItem,
+    BulkState,
+    Decision,
+    Hindrance,
+    NoticeKind,
+    Occurrence,
+    Outcome,
+    Ruling,
+)
 from reviews.notes import NoteMissing
 from reviews.preflight import Chosen, NotPlanned
 from tests.factories import (
@@ -507,6 +517,16 @@ def test_looking_over_many_asks_few_questions_of_each(workspace, ruth, waiting):
             plan(ruth, workspace, jobs)
         asked.append(len(queries) / number)
     assert (asked[1] * 6 - asked[0] * 2) / 4 <= 3
+
+
+def test_whoever_the_note_names_is_told_once_and_not_job_by_job(
+    workspace, ruth, lee, waiting, begin
+):
+    action = plan(ruth, workspace, waiting(3), ruling=Ruling.REJECT)
+    run(begin(action, ruth, note="As agreed with @lee."))
+    assert bulk.tally(action).done == 3
+    told = Occurrence.objects.filter(kind=NoticeKind.MENTIONED)
+    assert [one.people for one in told] == [[lee.pk]]
 
 
 # Pages

@@ -42,6 +42,7 @@ def page_of(client, job, name="reviews:job_review"):
         '{"to": "first@example.com", "to": "last@example.com"}',
         '{"in": {"to": "first@example.com", "to": "last@example.com"}}',
         '{"count": 1e999}',
+        '{"count": 1e-99999999999999999999}',
         '{"count": NaN}',
         '{"count": 9007199254740993.0}',
         '{"count": 1.00000000000000000001}',

@@ -1,6 +1,7 @@
 """What people see of deliveries, and what they do with those that did not arrive."""
 
 import json
+import threading
 import uuid
 
 import pytest
@@ -14,6 +15,7 @@ from jobs.models import Role, Status, SweepSlot, Verb
 from jobs.operations import overview, snapshot
 from jobs.operations.health import Level
 from reviews import deadletters, outbox, signing
+from reviews.admin import delivery
 from reviews.deliveries import KEEPS_TRYING
 from reviews.models import Channel, Delivery, DeliveryState, Endpoint, Extent, Route
 from tests.factories import NOW, JobFactory, JobTypeFactory, UserFactory, WorkspaceFactory
@@ -253,6 +255,19 @@ def test_dead_letters_are_counted_to_a_cap(home, job, monkeypatch):
     assert verdict(home)[1][0].text == "3+ deliveries were not made."
 
 
+def test_many_dead_letters_of_others_hide_none(home, job, monkeypatch):
+    row = Delivery.objects.get()
+    own = row.pk
+    elsewhere = JobFactory(status=Status.COMPLETED)
+    for place in range(3):
+        row.pk, row.job = uuid.UUID(int=place + 1), elsewhere
+        row.target += "x"
+        Delivery.objects.bulk_create([row])
+    assert min(Delivery.objects.values_list("pk", flat=True)) != own
+    monkeypatch.setattr(snapshot, "MOST", 1)
+    assert verdict(home)[1][0].text == "One delivery was not made."
+
+
 def test_from_all_workspaces_the_verdict_leads_to_the_list_of_them(client, job):
     root = UserFactory(is_superuser=True, is_staff=True)
     client.force_login(root)
@@ -429,6 +444,19 @@ def test_a_test_event_is_signed_and_says_what_came_back(client, staff, endpoint,
     receiver.answers = [500]
     shown = text_of(client.post(secret_url(endpoint), {"do": "test"}, follow=True))
     assert "answered 500" in shown
+
+
+def test_a_receiver_that_is_slow_holds_no_page(client, staff, endpoint, receiver, monkeypatch):
+    staff(Role.ADMIN)
+    monkeypatch.setattr(delivery, "TEST_LASTS", 0.3)
+    monkeypatch.setattr(delivery.webhook, "test_event", lambda *a, **more: held.wait(10) and "204")
+    held = threading.Event()
+    for _ in range(4):
+        shown = text_of(client.post(secret_url(endpoint), {"do": "test"}, follow=True))
+        assert "took longer than" in shown
+    shown = text_of(client.post(secret_url(endpoint), {"do": "test"}, follow=True))
+    assert "Other tests are under way." in shown
+    held.set()
 
 
 def choose(client, verb, *rows, **more):

@@ -296,6 +296,7 @@ def test_every_violation_is_told_with_its_path_and_nothing_is_stored():
         '{"title": "a", "title": "b", "risk": "low", "cost": 1}',
         '{"title": "a", "risk": "low", "cost": NaN}',
         '{"title": "a", "risk": "low", "cost": 1e400}',
+        '{"title": "a", "risk": "low", "cost": 0e99999999999999999999}',
         '{"title": "a", "risk": "low", "cost": 0.12345678901234567890}',
         "[" * 100_000,
         '{"a":' * 5_000 + "1" + "}" * 5_000,
@@ -682,6 +683,18 @@ def test_a_problem_stands_at_its_field_and_nothing_typed_is_lost():
     assert f'id="{names["risk"]}-error"' in page
     assert "is not one of" in page
     assert not Decision.objects.exists()
+
+
+def test_the_fields_of_a_deep_result_are_no_larger_than_a_form_may_be():
+    deep = [1] * 600
+    for _ in range(25):
+        deep = [deep]
+    job = shaped({"numbers": [deep] * 90}, {"type": "object"})
+    client = client_of(lead_of(job))
+    answer = client.get(reverse("reviews:job_review", args=[job.ref]))
+    whole = answer.context["edit"].fields[0]
+    assert len(whole.value) < 1.6 * len(job.open_gate.result.text)
+    assert client.post(verb(job, Ruling.APPROVE), posted(job, edit=whole.value)).status_code == 302
 
 
 DIGEST = {

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from django.urls import reverse
 
-from jobs import audit, ladder, lifecycle, signals
+from jobs import audit, ladder, lapses, lifecycle, signals
 from jobs.access import Action, NotAllowed, allowed_actions
 from jobs.ladder import Rung
 from jobs.lifecycle import IllegalMove
@@ -185,6 +185,21 @@ def test_what_expires_is_not_called_overdue():
     job = _review(remind_after=None, expire_overdue_review=True)
     assert job.open_gate.watch_at is None
     assert _at(job, NOW + 5 * HOUR) == []
+
+
+def test_what_should_have_gone_up_before_it_expires_goes_up():
+    job = _review(remind_after=None, escalate_after=75, expire_overdue_review=True)
+    late = job.open_gate.due_at + timedelta(minutes=5)
+    lapses.review_overdue(job.pk, now=late)
+    job.refresh_from_db()
+    assert job.status == Status.NEEDS_REVIEW
+    assert _at(job, late) == [Verb.ESCALATED]
+    assert job.open_gate.due_at > late
+    later = job.open_gate.due_at
+    assert _at(job, later) == [Verb.ESCALATED]
+    lapses.review_overdue(job.pk, now=job.open_gate.due_at)
+    job.refresh_from_db()
+    assert job.status == Status.EXPIRED, "there is no level above"
 
 
 def test_a_reminder_that_would_come_after_the_escalation_is_left_out():

@@ -189,6 +189,16 @@ def test_a_long_letter_says_how_many_more_there_are(here, lead, mailoutbox, monk
     assert "5 notices" in message.subject
 
 
+def test_what_is_theirs_no_more_keeps_nothing_out_of_a_letter(here, lead, mailoutbox, monkeypatch):
+    monkeypatch.setattr(mailing, "MOST_IN_LETTER", 1)
+    jobs = [waiting(here) for _job in range(6)]
+    real = mailing.still_concerned
+    monkeypatch.setattr(mailing, "still_concerned", lambda row: row.job == jobs[-1] and real(row))
+    post(NOW)
+    [message] = mailoutbox
+    assert message.body.count("/review/") == 1 and jobs[-1].ref in message.body
+
+
 def test_whoever_had_enough_for_an_hour_gets_the_rest_in_one(here, mailoutbox, monkeypatch):
     monkeypatch.setattr(mailing, "MOST_AN_HOUR", 2)
     requester = UserFactory(workspace=here, roles=[Role.REQUESTER])

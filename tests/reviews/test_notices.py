@@ -427,6 +427,19 @@ def test_the_queue_is_nudged_once_and_again_where_the_task_was_lost(here, people
     assert queued() == [notices.TELL] * 2
 
 
+def test_many_things_at_once_are_told_one_task_after_the_other(here, people, monkeypatch):
+    monkeypatch.setattr(notices, "MOST_AT_ONCE", 2)
+    for _job in range(5):
+        waiting(here)
+    for _look in range(3):
+        notices.hand_out(NOW)
+    assert queued() == [notices.TELL]
+    handed_out = Occurrence.objects.filter(next_check_at__gt=NOW).values_list("pk", flat=True)
+    notices.tell(list(handed_out), clock=lambda: NOW)
+    notices.hand_out(NOW)
+    assert queued() == [notices.TELL] * 2
+
+
 def test_two_hundred_reviewers_cost_the_event_two_statements_and_the_telling_few(here):
     for _person in range(200):
         Membership.objects.create(user=UserFactory(), workspace=here, role=Role.REVIEWER)

@@ -1,6 +1,7 @@
 """What leaves the building: at least once, never without its approval, never after a stop."""
 
 import json
+import os
 import uuid
 from datetime import timedelta
 
@@ -1012,6 +1013,26 @@ def test_a_file_drop_is_whole_and_there_once(queue, workspace, settings, tmp_pat
     assert sorted(path.name for path in folder.iterdir()) == [f"{stem}.json", f"{stem}.md"]
     assert json.loads((folder / f"{stem}.json").read_text())["data"]["job"] == job.ref
     assert (folder / f"{stem}.md").read_text() == result.text
+
+
+def test_a_file_drop_that_was_made_in_part_may_have_left(
+    queue, workspace, settings, tmp_path, monkeypatch
+):
+    settings.FILE_DROP_ROOT = str(tmp_path)
+    Route.objects.create(workspace=workspace, channel=Channel.FOLDER)
+    completed(workspace)
+    real, done = os.replace, []
+
+    def fills_up(source, target):
+        if done:
+            raise OSError(28, "No space left on device")
+        done.append(target)
+        real(source, target)
+
+    monkeypatch.setattr("reviews.channels.folder.os.replace", fills_up)
+    look(queue, NOW + HOLD)
+    delivery = Delivery.objects.get()
+    assert (delivery.state, delivery.in_doubt) == (DeliveryState.WAITING, True)
 
 
 def test_a_file_drop_never_leaves_its_folder(queue, workspace, settings, tmp_path):
