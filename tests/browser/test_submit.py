@@ -128,7 +128,7 @@ def test_without_scripts_good_files_are_kept_while_the_form_is_mended(visit, for
     page.get_by_label("Topic").fill("tides")
     page.get_by_role("button", name="Submit job").click()
     expect(page.get_by_text("One thing to correct")).to_be_visible()
-    expect(page.get_by_label("Save notes.txt")).to_be_checked()
+    expect(page.get_by_label("Keep notes.txt")).to_be_checked()
     page.get_by_role("button", name="Submit job").click()
     page.wait_for_url("**/jobs/J-*/")
     assert Document.objects.get().name == "notes.txt"
