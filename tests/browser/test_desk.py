@@ -184,7 +184,7 @@ def test_a_double_click_decides_once(waiting, visit):
     approve = page.get_by_role("button", name="Approve").bounding_box()
     at = (approve["x"] + 20, approve["y"] + 10)
     page.mouse.click(*at)
-    page.wait_for_url(re.compile(waiting[1].ref))
+    page.wait_for_url(re.compile(waiting[1].ref), wait_until="domcontentloaded")
     page.mouse.click(*at)
     page.wait_for_timeout(300)
     assert waiting[1].ref in page.url
